@@ -1,0 +1,63 @@
+# make demo   sets everything up and runs the main job on photos that beedex draws itself
+# make test   sets everything up and runs the tests
+# make check  lint, types, layers, protocol, and the wheel
+# make proto  writes the Python of the .proto files again
+# make lock   resolves the dependencies again
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_OF_DEMO ?= beedex-demo
+PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos \
+	--python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=$(1) protos/beedex/v1/*.proto
+
+.PHONY: setup demo test check proto proto-check wheel-check lock clean
+
+setup: $(VENV)/ready
+
+# The lock is installed with its hashes checked; the two projects are then linked without resolving anything again.
+$(VENV)/ready: requirements.lock pyproject.toml training/weights/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . -e training/weights
+	touch $@
+
+demo: setup
+	$(BIN)/beedex demo --home $(HOME_OF_DEMO)
+
+test: setup
+	$(BIN)/pytest
+
+check: setup proto-check wheel-check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+
+proto: setup
+	$(call PROTOC,protos)
+
+proto-check: setup
+	rm -rf build/protos && mkdir -p build/protos
+	$(call PROTOC,build/protos)
+	@for made in build/protos/beedex/v1/*; do \
+		diff -u "protos/beedex/v1/$$(basename $$made)" "$$made" || { echo "run make proto"; exit 1; }; \
+	done
+	@echo "The generated protocol code is what the .proto files give."
+
+# The wheel, alone in a fresh environment: what `pip install beedex` gives.
+wheel-check: setup
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(BIN)/python -m build --quiet --wheel --no-isolation --outdir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet build/wheel/beedex-*.whl
+	build/wheel/venv/bin/python tests/wheel.py
+
+lock:
+	$(BIN)/uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --no-emit-package beedex-weights -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build beedex-demo
