@@ -1,0 +1,217 @@
+"""The family decision: neighbors -> evidence by family -> probabilities -> verdict.
+
+A family's evidence is the mean similarity of its nearest photos, at most `PHOTOS_OF_EVIDENCE` of them: one mislabeled
+photo doesn't decide, and a family of 300 photos has no more votes than one of three. A softmax at a temperature fitted
+on held-out photos turns evidence into probabilities. The verdict is UNKNOWN when even the best family's evidence is
+below what photos of families outside the gallery reach, MATCH when the best probability is high enough, and AMBIGUOUS,
+naming the two or three families in question, otherwise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "EVIDENCE_NEIGHBORS",
+    "PHOTOS_OF_EVIDENCE",
+    "Calibration",
+    "Decision",
+    "FamilyScore",
+    "Verdict",
+    "decide",
+    "soften",
+    "weigh_families",
+]
+
+# How many neighbors `decide` wants to see; families that are not among them are farther than all of these.
+EVIDENCE_NEIGHBORS = 200
+
+# Nearest photos of a family whose mean similarity is its evidence.
+PHOTOS_OF_EVIDENCE = 3
+
+# What an embedder without a calibration is read with: a difference of 0.1 in cosine is then odds of 7 to 1. It ranks
+# families rightly; its probabilities are not to be relied on, and every reply says so.
+UNCALIBRATED_TEMPERATURE = 0.05
+UNCALIBRATED_MATCH_FROM = 0.5
+
+# AMBIGUOUS names at most this many families; with more of them in question it names the likeliest.
+MOST_CANDIDATES = 3
+
+
+class Verdict(StrEnum):
+    """What an identification comes to."""
+
+    MATCH = "MATCH"
+    AMBIGUOUS = "AMBIGUOUS"
+    UNKNOWN = "UNKNOWN"
+
+
+class Calibration(BaseModel):
+    """How similarities are read, fitted on photos that the head was not trained on.
+
+    Attributes:
+        temperature: cosine difference that makes odds of e to 1; above 0.
+        match_from: probability from which one family is named; None means `UNCALIBRATED_MATCH_FROM`.
+        unknown_below: evidence (cosine) below which a photo is of no family of the gallery; None for no threshold.
+        held_out_photos: how many known photos it was fitted on.
+        outside_photos: how many photos stood for unknown families (leave-one-family-out).
+        false_accept_rate: share of those outside photos that still get a family named or suggested.
+        false_reject_rate: share of known photos that come out UNKNOWN.
+        note: in words, how it was fitted, or why a threshold is missing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float = Field(gt=0)
+    match_from: float | None = Field(default=None, ge=0, le=1)
+    unknown_below: float | None = Field(default=None, ge=-1, le=1)
+    held_out_photos: int = 0
+    outside_photos: int = 0
+    false_accept_rate: float | None = None
+    false_reject_rate: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FamilyScore:
+    """One family's part in a decision.
+
+    Attributes:
+        family: the label.
+        probability: in [0, 1]; over all families they sum to 1.
+        similarity: the family's evidence, a cosine in [-1, 1].
+    """
+
+    family: str
+    probability: float
+    similarity: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What a photo is, and how sure that is.
+
+    Attributes:
+        verdict: MATCH, AMBIGUOUS or UNKNOWN.
+        family: the family, for MATCH only.
+        probability: of the likeliest family, whatever the verdict.
+        families: every family of the index, likeliest first.
+        candidates: the family of a MATCH, the two or three of AMBIGUOUS, none of UNKNOWN.
+        reason: one sentence for a person.
+    """
+
+    verdict: Verdict
+    family: str | None
+    probability: float
+    families: tuple[FamilyScore, ...]
+    candidates: tuple[str, ...]
+    reason: str
+
+
+def weigh_families(
+    similarities: NDArray[np.float32], families: Sequence[str], known_families: Sequence[str]
+) -> NDArray[np.float64]:
+    """Return each known family's evidence.
+
+    Args:
+        similarities: (K,) cosines of the neighbors, descending.
+        families: (K,) the neighbors' families, in the same order.
+        known_families: (F,) all families of the index.
+
+    Returns:
+        (F,) mean cosine of each family's nearest photos. A family without a photo among the K gets the K-th
+        similarity, which is the most that it can have.
+
+    Example:
+        >>> weigh_families(np.float32([0.9, 0.7, 0.5]), ["mason", "mason", "honey"], ["honey", "mason", "mining"])
+        array([0.5, 0.8, 0.5])
+    """
+    column = {family: i for i, family in enumerate(known_families)}
+    labels = np.array([column[family] for family in families], dtype=np.int64)
+    evidence = np.full(len(column), float(similarities[-1]))
+    for i in np.unique(labels):
+        evidence[i] = similarities[labels == i][:PHOTOS_OF_EVIDENCE].mean(dtype=np.float64)
+    return evidence
+
+
+def decide(
+    similarities: NDArray[np.float32],
+    families: Sequence[str],
+    *,
+    known_families: Sequence[str],
+    calibration: Calibration | None,
+) -> Decision:
+    """Turn neighbors into a decision.
+
+    Args:
+        similarities: (K,) cosines of the nearest entries, descending, K >= 1; `EVIDENCE_NEIGHBORS` of them, or all
+            there are.
+        families: (K,) the neighbors' families.
+        known_families: all families of the index.
+        calibration: the embedder's; None reads with stated defaults and without an UNKNOWN.
+
+    Raises:
+        ValueError: there is no neighbor, or the arguments disagree in length.
+    """
+    if len(similarities) == 0 or len(similarities) != len(families):
+        raise ValueError(
+            f"a decision needs neighbors with one family each, expected equal lengths of at least 1, "
+            f"received {len(similarities)} similarities and {len(families)} families"
+        )
+    evidence = weigh_families(similarities, families, known_families)
+    temperature = calibration.temperature if calibration else UNCALIBRATED_TEMPERATURE
+    probabilities = soften(evidence, temperature)
+    order = np.lexsort((np.arange(len(evidence)), -probabilities))
+    scores = tuple(
+        FamilyScore(family=known_families[i], probability=float(probabilities[i]), similarity=float(evidence[i]))
+        for i in order.tolist()
+    )
+    return _judge(scores, calibration)
+
+
+def soften(evidence: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """Return the softmax of *evidence* / *temperature* over the last axis."""
+    scaled = (evidence - evidence.max(axis=-1, keepdims=True)) / temperature
+    weights = np.exp(scaled)
+    normalized: NDArray[np.float64] = weights / weights.sum(axis=-1, keepdims=True)
+    return normalized
+
+
+def _judge(scores: tuple[FamilyScore, ...], calibration: Calibration | None) -> Decision:
+    best = scores[0]
+    unknown_below = calibration.unknown_below if calibration else None
+    match_from = calibration.match_from if calibration else None
+    threshold = UNCALIBRATED_MATCH_FROM if match_from is None else match_from
+    caveat = "" if match_from is not None else " (no threshold was fitted: too few held-out photos)"
+    if unknown_below is not None and best.similarity < unknown_below:
+        verdict, candidates = Verdict.UNKNOWN, tuple[str, ...]()
+        reason = (
+            f"nothing in the gallery is near: the best family, {best.family}, has similarity {best.similarity:.2f}, "
+            f"below {unknown_below:.2f}"
+        )
+    elif best.probability >= threshold or len(scores) == 1:
+        verdict, candidates = Verdict.MATCH, (best.family,)
+        reason = f"{best.family} with probability {best.probability:.2f}{caveat}"
+    else:
+        verdict, candidates = Verdict.AMBIGUOUS, _name_candidates(scores, threshold)
+        named = " or ".join(f"{score.family} {score.probability:.2f}" for score in scores[: len(candidates)])
+        reason = f"no family reaches {threshold:.2f}: {named}{caveat}"
+    return Decision(
+        verdict=verdict,
+        family=best.family if verdict is Verdict.MATCH else None,
+        probability=best.probability,
+        families=scores,
+        candidates=candidates,
+        reason=reason,
+    )
+
+
+def _name_candidates(scores: Sequence[FamilyScore], threshold: float) -> tuple[str, ...]:
+    """Return the likeliest families that together reach *threshold*: two or three."""
+    together = np.cumsum([score.probability for score in scores])
+    enough = int(np.searchsorted(together, threshold)) + 1
+    return tuple(score.family for score in scores[: min(max(enough, 2), MOST_CANDIDATES)])

@@ -1,0 +1,105 @@
+"""Running an OpenVINO model on photos, several at a time, one photo a request.
+
+Requests carry one photo each rather than a batch: on a CPU InceptionV3 gains nothing from batching once there is a
+stream per core, and a single photo never waits for others (tests/benchmarks/inference_streams.py prints both).
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+from openvino import properties
+
+__all__ = ["InferencePool", "Outputs"]
+
+# By output name, without the batch axis.
+Outputs = Mapping[str, NDArray[np.float32]]
+
+
+class InferencePool:
+    """A compiled model with as many infer requests as run at once.
+
+    Args:
+        model: an OpenVINO model, or the path of its ``.xml``; input (1, S, S, 3), every output (1, ...).
+        threads: how many CPU threads it may use; None for all that there are.
+
+    Attributes:
+        parallelism: how many photos are inferred at the same time; a further `submit` blocks.
+    """
+
+    def __init__(self, model: ov.Model | Path, *, threads: int | None = None) -> None:
+        core = ov.Core()
+        config: dict[str, Any] = {
+            properties.hint.performance_mode: properties.hint.PerformanceMode.THROUGHPUT,
+            # CPUs with bfloat16 units would otherwise compute in bfloat16, and the same photo would get another
+            # vector (cosine 0.999) on another machine.
+            properties.hint.inference_precision: ov.Type.f32,
+        }
+        if threads is not None:
+            config[properties.inference_num_threads] = threads
+        compiled = core.compile_model(model, "CPU", config)
+        self._names = [next(iter(output.names)) for output in compiled.outputs]
+        self.shapes: dict[str, tuple[int, ...]] = {
+            name: tuple(output.shape)[1:] for name, output in zip(self._names, compiled.outputs, strict=True)
+        }
+        self._queue = ov.AsyncInferQueue(compiled)
+        self._queue.set_callback(self._finish)
+        self.parallelism: int = len(self._queue)
+        # start_async picks an idle request and then starts it: two threads could pick the same one.
+        self._starting = threading.Lock()
+
+    def submit(self, image: NDArray[np.uint8]) -> "Future[Outputs]":
+        """Start inference of one photo.
+
+        Args:
+            image: (S, S, 3) uint8; it is copied, so the caller may reuse it.
+
+        Returns:
+            A future of the outputs by name, each without its batch axis. It completes on a thread of OpenVINO's,
+            so its callbacks must be short.
+        """
+        future: Future[Outputs] = Future()
+        future.set_running_or_notify_cancel()
+        with self._starting:
+            self._queue.start_async({0: image[np.newaxis]}, userdata=future)
+        return future
+
+    def run(self, images: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs]:
+        """Infer a stream of photos, in order, with at most twice `parallelism` of them in memory."""
+        source = iter(images)
+        pending = [self.submit(image) for image in islice(source, 2 * self.parallelism)]
+        while pending:
+            first = pending.pop(0).result()
+            pending.extend(self.submit(image) for image in islice(source, 1))
+            yield first
+
+    def _finish(self, request: ov.InferRequest, future: "Future[Outputs]") -> None:
+        try:
+            # The tensors are overwritten by the request's next photo.
+            outputs = {
+                name: np.array(request.get_output_tensor(i).data[0], dtype=np.float32)
+                for i, name in enumerate(self._names)
+            }
+        except Exception as error:  # noqa: BLE001 - it must reach the waiter, whatever it is
+            future.set_exception(error)
+        else:
+            future.set_result(outputs)
+
+    def close(self) -> None:
+        """Wait for what is running."""
+        self._queue.wait_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
