@@ -1,0 +1,124 @@
+"""How good an embedder is on labelled photos that it wasn't trained on.
+
+The photos are looked up as a user's would be, with the bundle's own network on OpenVINO: an offline figure is an online
+figure. Photos that the head was trained on are never queries, nor are those of the same perceptual hash, but they may
+be found.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beedex.index.bundle import Bundle, load_bundle
+from beedex.index.embedder import Embedder
+from beedex.index.gallery import scan_gallery
+from beedex.index.inspection import InspectedPhoto, inspect_gallery
+from beedex.index.metrics import chance_recall_at_1, estimate, score_retrieval
+from beedex.index.preprocessing import prepare
+from beedex.index.progress import report_progress
+from beedex.training.errors import TrainingError
+
+__all__ = ["evaluate_embedder"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Embedded:
+    """Photos with their vectors: (N, D) embeddings and (N, F) frozen features."""
+
+    photos: tuple[InspectedPhoto, ...]
+    embeddings: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+
+def evaluate_embedder(bundle_dir: Path, gallery_dir: Path, *, reference_dir: Path | None = None) -> dict[str, Any]:
+    """Look up a gallery's unseen photos and count.
+
+    Args:
+        bundle_dir: the embedder.
+        gallery_dir: labelled photos; those that the head was trained on are no queries.
+        reference_dir: the gallery to look them up in; None for *gallery_dir* itself, where a photo and the others of
+            its group are not found for each other.
+
+    Returns:
+        What ``beedex evaluate --json`` prints.
+
+    Raises:
+        BeedexError: the bundle or a gallery can't be used, or no photo is unseen.
+    """
+    bundle = load_bundle(bundle_dir)
+    with Embedder.open(bundle) as embedder:
+        found = _embed_gallery(embedder, gallery_dir)
+        reference = _embed_gallery(embedder, reference_dir) if reference_dir else found
+    unseen = _find_unseen(bundle, found.photos)
+    if not unseen.any():
+        raise TrainingError(
+            f"every photo of {gallery_dir} was trained on, so that no figure on them means anything: expected unseen "
+            f"photos; give another gallery, or read the cross-validated figures in {bundle_dir / 'embedder.json'}"
+        )
+    return _score(bundle, found, reference, unseen) | {"seen": int((~unseen).sum())}
+
+
+def _embed_gallery(embedder: Embedder, directory: Path) -> _Embedded:
+    gallery = scan_gallery(directory)
+    with report_progress("inspecting photos", len(gallery.photos)) as advance:
+        photos = inspect_gallery(gallery, advance=advance).photos
+    images = (prepare((directory / photo.photo.path).read_bytes(), side_px=embedder.side_px) for photo in photos)
+    with report_progress("embedding photos", len(photos)) as advance:
+        rows = list(embedder.stream(images, advance=advance))
+    return _Embedded(
+        photos=photos,
+        embeddings=np.stack([embedding for embedding, _ in rows]),
+        features=np.stack([features for _, features in rows]),
+    )
+
+
+def _find_unseen(bundle: Bundle, photos: Sequence[InspectedPhoto]) -> NDArray[np.bool_]:
+    """Return (N,) which photos the head was not trained on, by content and by perceptual hash."""
+    trained = bundle.read_trained_photos()
+    contents = {photo.sha256 for photo in trained}
+    looks = {photo.perceptual_hash for photo in trained}
+    return np.array([photo.sha256 not in contents and photo.perceptual_hash not in looks for photo in photos])
+
+
+def _score(bundle: Bundle, found: _Embedded, reference: _Embedded, unseen: NDArray[np.bool_]) -> dict[str, Any]:
+    queries = [photo for photo, counted in zip(found.photos, unseen, strict=True) if counted]
+    names = sorted({photo.photo.family for photo in (*queries, *reference.photos)})
+    number = {name: i for i, name in enumerate(names)}
+    query_labels = np.array([number[photo.photo.family] for photo in queries])
+    labels = np.array([number[photo.photo.family] for photo in reference.photos])
+    groups = [photo.group for photo in queries]
+    excluded = _exclude_own(queries, reference.photos, by_group=reference is found)
+
+    def figures(vectors: NDArray[np.float32], references: NDArray[np.float32]) -> dict[str, Any]:
+        scores = score_retrieval(vectors[unseen] @ references.T, query_labels, labels, excluded=excluded)
+        return {
+            "recall_at_1": asdict(estimate(scores.hit_at_1, groups)),
+            "map_at_r": asdict(estimate(scores.average_precision_at_r, groups)),
+        }
+
+    return {
+        "n": len(queries),
+        "families": {name: int((query_labels == i).sum()) for name, i in number.items()},
+        "reference_photos": len(reference.photos),
+        **figures(found.embeddings, reference.embeddings),
+        "chance_recall_at_1": chance_recall_at_1(query_labels, labels, excluded=excluded),
+        "frozen": figures(found.features, reference.features),
+        "fingerprint": bundle.card.fingerprint,
+        "weights": bundle.card.weights.model_dump(),
+    }
+
+
+def _exclude_own(
+    queries: Sequence[InspectedPhoto], reference: Sequence[InspectedPhoto], *, by_group: bool
+) -> NDArray[np.bool_]:
+    """Return (Q, N), true where both are the same photo or, in one gallery, of the same group.
+
+    Two galleries may use the same name for different groups.
+    """
+    contents = np.array([photo.sha256 for photo in reference])
+    groups = np.array([photo.group for photo in reference])
+    return np.stack([(contents == query.sha256) | (by_group & (groups == query.group)) for query in queries])
