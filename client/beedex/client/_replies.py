@@ -1,0 +1,124 @@
+"""From a reply message to the client's result; shared by both clients."""
+
+from collections.abc import Iterable
+from types import MappingProxyType
+
+from beedex.client._errors import UnsupportedError
+from beedex.client._results import (
+    Embedding,
+    Families,
+    Family,
+    FamilyScore,
+    Identification,
+    Limits,
+    Neighbor,
+    Neighbors,
+    Status,
+    Verdict,
+)
+from beedex.v1 import embedding_pb2, index_pb2, search_pb2, types_pb2
+
+__all__ = ["parse_embedding", "parse_families", "parse_identification", "parse_neighbors", "parse_status"]
+
+_VERDICTS = MappingProxyType(
+    {
+        search_pb2.VERDICT_MATCH: Verdict.MATCH,
+        search_pb2.VERDICT_AMBIGUOUS: Verdict.AMBIGUOUS,
+        search_pb2.VERDICT_UNKNOWN: Verdict.UNKNOWN,
+    }
+)
+
+
+def parse_identification(reply: search_pb2.IdentifyResponse) -> Identification:
+    """Read the answer to Identify.
+
+    Raises:
+        UnsupportedError: the verdict is one that this client doesn't know.
+    """
+    verdict = _VERDICTS.get(reply.verdict)
+    if verdict is None:
+        raise UnsupportedError(
+            f"the server's verdict is not one this client knows: expected {', '.join(Verdict)}, "
+            f"received number {reply.verdict}; update beedex"
+        )
+    return Identification(
+        verdict=verdict,
+        family=reply.family or None,
+        probability=reply.probability,
+        candidates=tuple(reply.candidates),
+        reason=reply.reason,
+        families=tuple(
+            FamilyScore(family=score.family, probability=score.probability, similarity=score.similarity)
+            for score in reply.families
+        ),
+        neighbors=_parse_rows(reply.neighbors),
+        fingerprint=reply.origin.fingerprint,
+        snapshot=reply.origin.snapshot,
+    )
+
+
+def parse_neighbors(reply: search_pb2.SearchNeighborsResponse) -> Neighbors:
+    """Read the answer to SearchNeighbors."""
+    return Neighbors(
+        rows=_parse_rows(reply.neighbors), fingerprint=reply.origin.fingerprint, snapshot=reply.origin.snapshot
+    )
+
+
+def parse_embedding(reply: embedding_pb2.EmbedResponse) -> Embedding:
+    """Read the answer to Embed."""
+    import numpy as np  # noqa: PLC0415 - see beedex.client._results
+
+    vector = np.frombuffer(reply.vector.values, dtype="<f4").astype(np.float32, copy=False)
+    vector.flags.writeable = False
+    return Embedding(vector=vector, fingerprint=reply.origin.fingerprint, snapshot=reply.origin.snapshot)
+
+
+def parse_families(reply: search_pb2.ListFamiliesResponse) -> Families:
+    """Read the answer to ListFamilies."""
+    return Families(
+        rows=tuple(Family(name=family.name, entries=family.entries) for family in reply.families),
+        fingerprint=reply.origin.fingerprint,
+        snapshot=reply.origin.snapshot,
+    )
+
+
+def parse_status(reply: index_pb2.GetStatusResponse) -> Status:
+    """Read the answer to GetStatus."""
+    limits = Limits(
+        max_photo_bytes=reply.limits.max_photo_bytes,
+        max_photo_pixels=reply.limits.max_photo_pixels,
+        max_photo_side_px=reply.limits.max_photo_side_px,
+        photo_formats=tuple(reply.limits.photo_formats),
+        max_k=reply.limits.max_k,
+    )
+    return Status(
+        server_version=reply.server_version,
+        dimension=reply.embedder.dimension,
+        backbone=reply.embedder.backbone,
+        weights=reply.embedder.weights,
+        weights_note=reply.embedder.weights_note,
+        calibrated=reply.embedder.calibrated,
+        entries=reply.snapshot.entries,
+        families=reply.snapshot.families,
+        index_kind=reply.snapshot.index_kind,
+        limits=limits,
+        fingerprint=reply.origin.fingerprint,
+        snapshot=reply.origin.snapshot,
+    )
+
+
+def _parse_rows(neighbors: Iterable[types_pb2.Neighbor]) -> tuple[Neighbor, ...]:
+    return tuple(
+        Neighbor(
+            entry_id=neighbor.entry.entry_id,
+            family=neighbor.entry.family,
+            similarity=neighbor.similarity,
+            path=neighbor.entry.path,
+            group=neighbor.entry.group,
+            species=neighbor.entry.species,
+            source=neighbor.entry.source,
+            license=neighbor.entry.license,
+            credit=neighbor.entry.credit,
+        )
+        for neighbor in neighbors
+    )

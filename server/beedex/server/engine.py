@@ -1,0 +1,181 @@
+"""What answers requests: an embedder, its lane and a searcher, loaded and swapped as one."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beedex.index.bundle import BundleCard, load_bundle
+from beedex.index.embedder import Embedder
+from beedex.index.errors import PhotoError
+from beedex.index.preprocessing import prepare
+from beedex.index.searcher import Identification, Neighbor, Searcher
+from beedex.server.config import ServerConfig
+from beedex.server.errors import EntryNotFoundError, InvalidRequestError, LoadingError, NothingToCompareError
+from beedex.server.lane import EmbeddingLane, ThreadedDecoder
+
+__all__ = ["Engine", "EngineSlot", "open_engine"]
+
+# How soon a caller may ask again while the server loads: InceptionV3 compiles in about a second.
+LOADING_RETRY_AFTER_S = 1.0
+
+# One search at a time: a flat search of 100,000 vectors takes some 8 ms on two cores, and the event loop must
+# not stand still for it.
+SEARCH_THREADS = 1
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """One embedder with one snapshot of its vectors. A request uses the same engine from beginning to end.
+
+    Attributes:
+        card: of the embedder's bundle.
+        embedder: runs it.
+        searcher: over a snapshot of the same fingerprint.
+        lane: the way of photos to the embedder.
+        decoder: the lane's first stage.
+        search_pool: where searches run.
+    """
+
+    card: BundleCard
+    embedder: Embedder
+    searcher: Searcher
+    lane: EmbeddingLane
+    decoder: ThreadedDecoder
+    search_pool: ThreadPoolExecutor
+
+    @property
+    def fingerprint(self) -> str:
+        """The embedder's."""
+        return self.searcher.fingerprint
+
+    @property
+    def snapshot_version(self) -> int:
+        """The snapshot's."""
+        return self.searcher.snapshot.version
+
+    async def embed(self, photo: bytes, *, field: str, timeout_s: float | None) -> NDArray[np.float32]:
+        """Return a photo's (D,) unit vector.
+
+        Args:
+            photo: the bytes of an image file.
+            field: where the request holds it, for the error.
+            timeout_s: how long the caller waits.
+
+        Raises:
+            InvalidRequestError: the photo can't be used.
+            LaneFullError: too many photos wait.
+            LateError: its turn didn't come in time.
+        """
+        try:
+            return await self.lane.embed(photo, timeout_s=timeout_s)
+        except PhotoError as error:
+            raise InvalidRequestError(str(error), reason=error.reason, field=field) from error
+
+    async def fetch_vector(self, entry_id: str, *, field: str) -> NDArray[np.float32]:
+        """Return the stored (D,) vector of an entry.
+
+        Raises:
+            InvalidRequestError: that is no entry id.
+            EntryNotFoundError: the snapshot has no such entry.
+        """
+        try:
+            return await self._search(partial(self.searcher.vector_of, entry_id))
+        except LookupError as error:
+            raise EntryNotFoundError(
+                f"snapshot {self.snapshot_version} has no entry {entry_id}; neighbors of any query name some",
+                reason="ENTRY_NOT_FOUND",
+                values={"entry_id": entry_id, "snapshot": self.snapshot_version},
+                field=field,
+            ) from error
+        except ValueError as error:
+            raise InvalidRequestError(
+                str(error), reason="MALFORMED_ENTRY_ID", values={"received": entry_id}, field=field
+            ) from error
+
+    async def find_neighbors(self, vector: NDArray[np.float32], k: int, *, exclude: str | None) -> tuple[Neighbor, ...]:
+        """Return the *k* entries nearest to a (D,) unit vector, without the entry *exclude*."""
+        return await self._search(partial(self.searcher.neighbors, vector, k, exclude=exclude))
+
+    async def identify(self, vector: NDArray[np.float32], k: int, *, exclude: str | None) -> Identification:
+        """Decide the family of a (D,) unit vector, without the vote of the entry *exclude*.
+
+        Raises:
+            NothingToCompareError: there is no other entry.
+        """
+        if exclude is not None and self.searcher.snapshot.manifest.entries == 1:
+            raise NothingToCompareError(
+                f"snapshot {self.snapshot_version} holds only the entry {exclude}, which has no vote on itself; "
+                "index more photos",
+                reason="NOTHING_TO_COMPARE",
+                values={"entry_id": exclude, "snapshot": self.snapshot_version},
+            )
+        return await self._search(partial(self.searcher.identify, vector, k, exclude=exclude))
+
+    async def _search(self, question: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self.search_pool, question)
+
+    def close(self) -> None:
+        """Wait for what is running and free the embedder."""
+        self.decoder.close()
+        self.search_pool.shutdown()
+        self.embedder.close()
+
+
+def open_engine(config: ServerConfig) -> Engine:
+    """Load what *config* names and infer once, so that the first request is as fast as the next. Blocks for seconds.
+
+    Raises:
+        IndexDirectoryError: there is no index, or no usable snapshot.
+        BundleError: the embedder can't be used.
+        FingerprintMismatchError: the snapshot was made by another embedder.
+    """
+    searcher = Searcher.open(config.index_dir)
+    # The searcher read only the card; a network that is run has every byte checked.
+    bundle = load_bundle(searcher.bundle.path)
+    embedder = Embedder.open(bundle, threads=config.threads)
+    shape = (embedder.side_px, embedder.side_px, 3)
+    embedder.submit(np.zeros(shape, np.uint8)).result()
+    prepare_photo = partial(prepare, limits=config.photo_limits, side_px=embedder.side_px)
+    decoder = ThreadedDecoder(prepare_photo, threads=config.decode_threads)
+    return Engine(
+        card=bundle.card,
+        embedder=embedder,
+        searcher=searcher,
+        lane=EmbeddingLane(decoder, embedder, capacity=config.lane_capacity),
+        decoder=decoder,
+        search_pool=ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="beedex-search"),
+    )
+
+
+class EngineSlot:
+    """Holds the engine that answers now; empty while it loads."""
+
+    def __init__(self) -> None:
+        self._engine: Engine | None = None
+
+    @property
+    def current(self) -> Engine:
+        """The engine.
+
+        Raises:
+            LoadingError: none is loaded yet.
+        """
+        if self._engine is None:
+            raise LoadingError(
+                "the server is loading its index; try again in a moment",
+                reason="LOADING",
+                retry_after_s=LOADING_RETRY_AFTER_S,
+            )
+        return self._engine
+
+    def put(self, engine: Engine) -> None:
+        """Let *engine* answer from now on."""
+        self._engine = engine

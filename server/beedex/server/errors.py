@@ -1,0 +1,85 @@
+"""Why the server doesn't answer a request, or doesn't start.
+
+BeedexError                      of beedex.index
+├── RefusalError                 a request gets a status instead of an answer; see beedex.server.status
+│   ├── InvalidRequestError      it can't be answered by any server
+│   ├── EntryNotFoundError       it names an entry that the snapshot lacks
+│   ├── ExpectationFailedError   it relies on another embedder or snapshot
+│   ├── NothingToCompareError    the snapshot holds nothing but the entry that is asked about
+│   ├── LaneFullError            too many photos wait already
+│   ├── LateError                its deadline passed while it waited
+│   └── LoadingError             the index is not loaded yet
+└── ListenError                  the address can't be listened on
+"""
+
+from beedex.index.errors import BeedexError
+
+__all__ = [
+    "EntryNotFoundError",
+    "ExpectationFailedError",
+    "InvalidRequestError",
+    "LaneFullError",
+    "LateError",
+    "ListenError",
+    "LoadingError",
+    "NothingToCompareError",
+    "RefusalError",
+]
+
+
+class RefusalError(BeedexError):
+    """A request gets a status instead of an answer.
+
+    Attributes:
+        reason: UPPER_SNAKE, stable; the comments in the .proto files list them.
+        values: what the message mentions, by name.
+        field: the path of the request's field at fault; empty when no field is.
+        retry_after_s: when another attempt makes sense; None when waiting doesn't help.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        values: dict[str, object] | None = None,
+        field: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.values = values or {}
+        self.field = field
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequestError(RefusalError):
+    """No server could answer this."""
+
+
+class EntryNotFoundError(RefusalError):
+    """The snapshot has no such entry."""
+
+
+class ExpectationFailedError(RefusalError):
+    """The caller relies on another embedder or snapshot."""
+
+
+class NothingToCompareError(RefusalError):
+    """The snapshot holds nothing but the entry that is asked about."""
+
+
+class LaneFullError(RefusalError):
+    """Too many photos wait already."""
+
+
+class LateError(RefusalError):
+    """The deadline passed while the photo waited."""
+
+
+class LoadingError(RefusalError):
+    """The index is not loaded yet."""
+
+
+class ListenError(BeedexError):
+    """The address can't be listened on."""

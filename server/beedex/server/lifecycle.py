@@ -1,0 +1,142 @@
+"""A server's life: bind, load, serve, drain, stop."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from types import ModuleType
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from beedex.server.config import ServerConfig
+from beedex.server.engine import Engine, EngineSlot, open_engine
+from beedex.server.errors import ListenError
+from beedex.server.health import SERVICE_NAME as HEALTH_NAME
+from beedex.server.health import HealthServicer
+from beedex.server.services.embedding import EmbeddingService
+from beedex.server.services.index import IndexService
+from beedex.server.services.search import SearchService
+from beedex.server.status import StatusInterceptor
+from beedex.server.traffic import TrafficWatch
+from beedex.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc
+
+__all__ = ["SERVICE_NAMES", "create_server", "serve", "serve_until_signal"]
+
+log = logging.getLogger(__name__)
+
+PROTOCOL: tuple[ModuleType, ...] = (embedding_pb2, search_pb2, index_pb2)
+
+SERVICE_NAMES: tuple[str, ...] = tuple(
+    service.full_name for module in PROTOCOL for service in module.DESCRIPTOR.services_by_name.values()
+)
+
+
+# Once health says NOT_SERVING, requests are taken until none has come for this long: long enough for all that is under
+# way within a data center.
+QUIET_S = 0.2
+
+# Clients that don't look at health are cut off after this long, in time to answer what they sent.
+MOST_LAME_DUCK_S = 3.0
+
+
+def create_server(
+    config: ServerConfig, slot: EngineSlot, health: HealthServicer, traffic: TrafficWatch
+) -> tuple[grpc.aio.Server, int]:
+    """Make a server with every service on it and bind its port; it isn't started.
+
+    Args:
+        config: where to listen and what to take.
+        slot: where the services find their engine; while it is empty they answer UNAVAILABLE.
+        health: what tells of them.
+        traffic: what sees each request come.
+
+    Returns:
+        The server and its port, which differs from the configured one when that is 0.
+
+    Raises:
+        ListenError: the address is taken, or isn't this machine's.
+    """
+    server = grpc.aio.server(interceptors=[traffic, StatusInterceptor()], options=config.channel_options())
+    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingService(slot), server)
+    search_pb2_grpc.add_SearchServiceServicer_to_server(SearchService(slot, max_k=config.max_k), server)
+    index_pb2_grpc.add_IndexServiceServicer_to_server(IndexService(slot, config), server)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    reflection.enable_server_reflection((*SERVICE_NAMES, HEALTH_NAME, reflection.SERVICE_NAME), server)
+    try:
+        port = server.add_insecure_port(config.listen)
+    except RuntimeError as error:
+        raise ListenError(
+            f"can't listen on {config.listen}: the address is taken or not this machine's; "
+            "choose another with --listen HOST:PORT (port 0 takes a free one)"
+        ) from error
+    return server, port
+
+
+async def serve(
+    config: ServerConfig,
+    *,
+    stop: asyncio.Event,
+    on_bound: Callable[[str], None] = lambda _: None,
+    on_ready: Callable[[str, Engine], None] = lambda _address, _engine: None,
+    load: Callable[[ServerConfig], Engine] = open_engine,
+) -> None:
+    """Serve until *stop* is set, then finish what was accepted.
+
+    The port is bound and health answers NOT_SERVING while the index loads. On *stop* health says NOT_SERVING, and the
+    door closes when no more requests come.
+
+    Args:
+        config: what to serve.
+        stop: set it to end.
+        on_bound: called with HOST:PORT once the port is bound.
+        on_ready: called with HOST:PORT and the engine once requests are answered.
+        load: what opens the engine, on a thread.
+
+    Raises:
+        BeedexError: the address or the index can't be used.
+    """
+    slot, health, traffic = EngineSlot(), HealthServicer((*SERVICE_NAMES, HEALTH_NAME)), TrafficWatch()
+    server, port = create_server(config, slot, health, traffic)
+    address = f"{config.listen.rpartition(':')[0]}:{port}"
+    await server.start()
+    on_bound(address)
+    loading = asyncio.create_task(asyncio.to_thread(load, config))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            slot.put(loading.result())
+            await health.open()
+            on_ready(address, loading.result())
+        await stopping
+    finally:
+        log.info("stopping: requests that were accepted have %g s", config.grace_s)
+        stopping.cancel()
+        await health.drain()
+        lame_duck_s = min(MOST_LAME_DUCK_S, config.grace_s / 2)
+        await traffic.wait_until_quiet(QUIET_S, at_most_s=lame_duck_s)
+        await server.stop(config.grace_s - lame_duck_s)
+        await _close(loading)
+
+
+async def _close(loading: "asyncio.Task[Engine]") -> None:
+    """Close the engine, waiting for it first if the server was stopped while it loaded."""
+    await asyncio.wait({loading})
+    if loading.exception() is None:
+        await asyncio.to_thread(loading.result().close)
+
+
+async def serve_until_signal(
+    config: ServerConfig,
+    *,
+    on_bound: Callable[[str], None] = lambda _: None,
+    on_ready: Callable[[str, Engine], None] = lambda _address, _engine: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; see `serve`."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(config, stop=stop, on_bound=on_bound, on_ready=on_ready)

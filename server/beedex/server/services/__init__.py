@@ -1,0 +1,1 @@
+"""The services of beedex.v1: they translate between messages and the engine, and decide nothing."""

@@ -1,0 +1,45 @@
+"""EmbeddingService: photos to vectors."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beedex.server.engine import EngineSlot
+from beedex.server.errors import InvalidRequestError
+from beedex.server.services.origin import describe_origin, take_engine
+from beedex.v1 import embedding_pb2, embedding_pb2_grpc, types_pb2
+
+if TYPE_CHECKING:
+    import grpc
+
+__all__ = ["EmbeddingService"]
+
+
+class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
+    """See embedding.proto."""
+
+    def __init__(self, slot: EngineSlot) -> None:
+        self._slot = slot
+
+    async def Embed(  # noqa: N802 - the protocol's name
+        self, request: embedding_pb2.EmbedRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> embedding_pb2.EmbedResponse:
+        """Embed a photo or fetch an entry's vector."""
+        engine = take_engine(self._slot, request.expectation)
+        match request.WhichOneof("source"):
+            case "photo":
+                vector = await engine.embed(request.photo, field="photo", timeout_s=context.time_remaining())
+            case "entry_id":
+                vector = await engine.fetch_vector(request.entry_id, field="entry_id")
+            case _:
+                raise InvalidRequestError(
+                    "there is nothing to embed: expected a photo or an entry_id, received neither",
+                    reason="SOURCE_MISSING",
+                    field="source",
+                )
+        return embedding_pb2.EmbedResponse(vector=_pack_vector(vector), origin=describe_origin(engine))
+
+
+def _pack_vector(vector: NDArray[np.float32]) -> types_pb2.Vector:
+    return types_pb2.Vector(values=vector.astype("<f4", copy=False).tobytes(), dimension=len(vector))

@@ -1,0 +1,56 @@
+"""IndexService: what the server has loaded."""
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from beedex.server.config import ServerConfig
+from beedex.server.engine import EngineSlot
+from beedex.server.services.origin import describe_origin, take_engine
+from beedex.v1 import index_pb2, index_pb2_grpc
+
+if TYPE_CHECKING:
+    import grpc
+
+__all__ = ["IndexService"]
+
+
+class IndexService(index_pb2_grpc.IndexServiceServicer):
+    """See index.proto."""
+
+    def __init__(self, slot: EngineSlot, config: ServerConfig) -> None:
+        self._slot = slot
+        self._version = version("beedex")
+        self._limits = index_pb2.Limits(
+            max_photo_bytes=config.photo_limits.max_bytes,
+            max_photo_pixels=config.photo_limits.max_pixels,
+            max_photo_side_px=config.photo_limits.max_side_px,
+            photo_formats=config.photo_limits.formats,
+            max_k=config.max_k,
+        )
+
+    async def GetStatus(  # noqa: N802 - the protocol's name
+        self, request: index_pb2.GetStatusRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> index_pb2.GetStatusResponse:
+        """Tell the embedder, the snapshot and the limits."""
+        del context
+        engine = take_engine(self._slot, request.expectation)
+        card, manifest = engine.card, engine.searcher.snapshot.manifest
+        return index_pb2.GetStatusResponse(
+            server_version=self._version,
+            embedder=index_pb2.Embedder(
+                fingerprint=card.fingerprint,
+                dimension=card.dimension,
+                backbone=card.backbone,
+                weights=card.weights.kind,
+                weights_note=card.weights.note,
+                calibrated=engine.searcher.calibration is not None,
+            ),
+            snapshot=index_pb2.Snapshot(
+                version=manifest.version,
+                entries=manifest.entries,
+                families=len(manifest.families),
+                index_kind=manifest.index_kind,
+            ),
+            limits=self._limits,
+            origin=describe_origin(engine),
+        )

@@ -1,0 +1,130 @@
+"""From the server's errors to gRPC statuses: one table, and the details that travel with a status."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from types import MappingProxyType
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from beedex.server.errors import (
+    EntryNotFoundError,
+    ExpectationFailedError,
+    InvalidRequestError,
+    LaneFullError,
+    LateError,
+    LoadingError,
+    NothingToCompareError,
+    RefusalError,
+)
+
+__all__ = ["CODE_BY_ERROR", "ERROR_DOMAIN", "STATUS_KEY", "StatusInterceptor", "build_status"]
+
+log = logging.getLogger(__name__)
+
+# The domain of every ErrorInfo.
+ERROR_DOMAIN = "beedex"
+
+# Where gRPC carries a google.rpc.Status beside code and message.
+STATUS_KEY = "grpc-status-details-bin"
+
+# A status travels in HTTP/2 headers, of which clients accept 8 kB in all; longer texts, which can only be quotes of
+# the request, are cut.
+LONGEST_MESSAGE_CHARACTERS = 1000
+LONGEST_VALUE_CHARACTERS = 200
+
+CODE_BY_ERROR: MappingProxyType[type[RefusalError], grpc.StatusCode] = MappingProxyType(
+    {
+        EntryNotFoundError: grpc.StatusCode.NOT_FOUND,
+        ExpectationFailedError: grpc.StatusCode.FAILED_PRECONDITION,
+        InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
+        LaneFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        LateError: grpc.StatusCode.DEADLINE_EXCEEDED,
+        LoadingError: grpc.StatusCode.UNAVAILABLE,
+        NothingToCompareError: grpc.StatusCode.FAILED_PRECONDITION,
+    }
+)
+
+# All that a caller learns of a fault of the server; the rest is for the log.
+FAULT_MESSAGE = "the server failed on this request; its log says why"
+FAULT_REASON = "INTERNAL_ERROR"
+
+
+def build_status(error: RefusalError) -> status_pb2.Status:
+    """Return the status of a refusal: an ErrorInfo always, BadRequest and RetryInfo where they fit."""
+    message = _cut(str(error), LONGEST_MESSAGE_CHARACTERS)
+    values = {name: _cut(str(value), LONGEST_VALUE_CHARACTERS) for name, value in error.values.items()}
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=ERROR_DOMAIN, metadata=values)]
+    if error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=message)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if error.retry_after_s is not None:
+        delay = Duration()
+        delay.FromMilliseconds(round(error.retry_after_s * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return _pack(CODE_BY_ERROR[type(error)], message, details)
+
+
+def build_fault() -> status_pb2.Status:
+    """Return the status of whatever the server didn't foresee."""
+    info = error_details_pb2.ErrorInfo(reason=FAULT_REASON, domain=ERROR_DOMAIN)
+    return _pack(grpc.StatusCode.INTERNAL, FAULT_MESSAGE, [info])
+
+
+class StatusInterceptor(grpc.aio.ServerInterceptor):
+    """Turns what a unary method raises into a status: refusals as the table says, everything else into INTERNAL.
+
+    An unforeseen error goes to the log with its traceback and never to the caller.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:  # noqa: ANN401 - a handler's messages are of any type
+        """Wrap the method's handler."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        return grpc.unary_unary_rpc_method_handler(
+            _guard(handler.unary_unary, handler_call_details.method),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+
+def _guard(method: Callable[[Any, Any], Awaitable[Any]], name: str) -> Callable[[Any, Any], Awaitable[Any]]:
+    async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
+        try:
+            return await method(request, context)
+        except grpc.aio.AbortError:
+            raise
+        except RefusalError as error:
+            await _abort(context, build_status(error))
+        # Whatever it is, the caller gets a status and the server goes on.
+        except Exception:
+            log.exception("%s failed", name)
+            await _abort(context, build_fault())
+        return None
+
+    return answer
+
+
+async def _abort(context: "grpc.aio.ServicerContext[Any, Any]", status: status_pb2.Status) -> None:
+    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+    await context.abort(code, status.message, ((STATUS_KEY, status.SerializeToString()),))
+
+
+def _pack(code: grpc.StatusCode, message: str, details: list[Message]) -> status_pb2.Status:
+    packed = [AnyMessage() for _ in details]
+    for wrapper, detail in zip(packed, details, strict=True):
+        wrapper.Pack(detail)
+    return status_pb2.Status(code=code.value[0], message=message, details=packed)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."

@@ -1,0 +1,80 @@
+"""A real server in a process of its own, on a real index, and clients of both faces."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+import pytest
+
+from beedex.client import AsyncClient, Client
+from beedex.index.rebuild import build_index
+
+START_TIMEOUT_S = 60
+
+
+@pytest.fixture(scope="session")
+def address(tiny_gallery, tiny_bundle, tmp_path_factory):
+    """HOST:PORT of `beedex serve` on an index of the 18 photos of `tiny_gallery`."""
+    home = tmp_path_factory.mktemp("server")
+    index, ready_file = home / "index", home / "ready"
+    build_index(tiny_gallery, tiny_bundle, index)
+    command = [sys.executable, "-P", "-m", "beedex.server", "--index", index, "--listen", "127.0.0.1:0"]
+    command += ["--threads", "1", "--ready-file", ready_file]
+    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not ready_file.exists():
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline, "the server did not start in time"
+            time.sleep(0.05)
+        yield ready_file.read_text().strip()
+    finally:
+        process.terminate()
+        process.communicate(timeout=START_TIMEOUT_S)
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    """What the machine's environment says must not decide a test."""
+    for name in ("BEEDEX_TARGET", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+class Blocking:
+    """`AsyncClient`, whose calls are awaited here."""
+
+    def __init__(self, runner, client):
+        self._runner = runner
+        self._client = client
+
+    def __getattr__(self, name):
+        call = getattr(self._client, name)
+        return lambda *args, **kwargs: self._runner.run(call(*args, **kwargs))
+
+
+@pytest.fixture(params=["Client", "AsyncClient"])
+def connect(request):
+    """A function that opens a client of either face, to be closed at the end."""
+    opened: list[Any] = []
+    with asyncio.Runner() as runner:
+
+        def open_client(*args, **kwargs):
+            if request.param == "Client":
+                opened.append(Client(*args, **kwargs))
+            else:
+                opened.append(Blocking(runner, AsyncClient(*args, **kwargs)))
+            return opened[-1]
+
+        yield open_client
+        for client in opened:
+            client.close()
+
+
+@pytest.fixture
+def dead_address():
+    """An address of this machine where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"127.0.0.1:{listener.getsockname()[1]}"

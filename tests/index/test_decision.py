@@ -1,0 +1,109 @@
+"""From neighbors to a verdict."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from beedex.index.decision import PHOTOS_OF_EVIDENCE, Calibration, Verdict, decide, soften, weigh_families
+
+FAMILIES = ("honey", "mason", "mining", "carpenter")
+CALIBRATED = Calibration(temperature=0.1, match_from=0.7, unknown_below=0.4)
+
+neighbors = st.lists(st.tuples(st.floats(-1, 1, width=32), st.sampled_from(FAMILIES)), min_size=1, max_size=40)
+
+
+def split(found: list[tuple[float, str]]) -> tuple[np.ndarray, list[str]]:
+    ordered = sorted(found, reverse=True)
+    return np.array([similarity for similarity, _ in ordered], np.float32), [family for _, family in ordered]
+
+
+@settings(max_examples=200, deadline=None)
+@given(found=neighbors)
+def test_evidence_is_the_mean_of_a_familys_nearest(found: list[tuple[float, str]]) -> None:
+    similarities, families = split(found)
+
+    evidence = weigh_families(similarities, families, FAMILIES)
+
+    for family, value in zip(FAMILIES, evidence, strict=True):
+        own = [s for s, f in zip(similarities, families, strict=True) if f == family][:PHOTOS_OF_EVIDENCE]
+        assert value == pytest.approx(np.mean(own) if own else similarities[-1], abs=1e-6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(found=neighbors, calibrated=st.booleans())
+def test_every_decision_is_consistent(found: list[tuple[float, str]], calibrated: bool) -> None:
+    similarities, families = split(found)
+
+    decision = decide(similarities, families, known_families=FAMILIES, calibration=CALIBRATED if calibrated else None)
+
+    probabilities = [score.probability for score in decision.families]
+    assert sum(probabilities) == pytest.approx(1)
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert {score.family for score in decision.families} == set(FAMILIES)
+    assert decision.probability == probabilities[0]
+    lengths = {Verdict.MATCH: (1, 1), Verdict.AMBIGUOUS: (2, 3), Verdict.UNKNOWN: (0, 0)}[decision.verdict]
+    assert lengths[0] <= len(decision.candidates) <= lengths[1]
+    assert decision.family == (decision.candidates[0] if decision.verdict is Verdict.MATCH else None)
+    assert calibrated or decision.verdict is not Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "candidates"),
+    [
+        ([(0.9, "mason"), (0.3, "honey"), (0.2, "mining"), (0.1, "carpenter")], Verdict.MATCH, ("mason",)),
+        (
+            [(0.8, "mason"), (0.79, "mining"), (0.1, "honey"), (0.1, "carpenter")],
+            Verdict.AMBIGUOUS,
+            ("mason", "mining"),
+        ),
+        (
+            [(0.8, "mason"), (0.79, "mining"), (0.78, "honey"), (0.1, "carpenter")],
+            Verdict.AMBIGUOUS,
+            ("mason", "mining", "honey"),
+        ),
+        ([(0.39, "mason"), (0.1, "honey"), (0.0, "mining"), (0.0, "carpenter")], Verdict.UNKNOWN, ()),
+    ],
+)
+def test_verdicts_follow_the_thresholds(
+    found: list[tuple[float, str]], verdict: Verdict, candidates: tuple[str, ...]
+) -> None:
+    similarities, families = split(found)
+
+    decision = decide(similarities, families, known_families=FAMILIES, calibration=CALIBRATED)
+
+    assert (decision.verdict, decision.candidates) == (verdict, candidates)
+
+
+def test_a_large_family_has_no_more_votes_than_a_small_one() -> None:
+    found = [(0.7, "honey")] * 30 + [(0.75, "mason")] * 2
+
+    decision = decide(*split(found), known_families=("honey", "mason"), calibration=CALIBRATED)
+
+    assert decision.families[0].family == "mason"
+
+
+def test_one_mislabeled_neighbor_does_not_decide() -> None:
+    found = [(0.95, "honey"), (0.2, "honey"), (0.2, "honey"), (0.9, "mason"), (0.9, "mason"), (0.9, "mason")]
+
+    decision = decide(*split(found), known_families=("honey", "mason"), calibration=CALIBRATED)
+
+    assert decision.families[0].family == "mason"
+
+
+def test_replies_of_an_uncalibrated_embedder_say_so() -> None:
+    decision = decide(*split([(0.9, "mason"), (0.1, "honey")]), known_families=FAMILIES[:2], calibration=None)
+
+    assert decision.verdict is Verdict.MATCH
+    assert "no threshold was fitted" in decision.reason
+
+
+def test_softmax_survives_the_smallest_temperature() -> None:
+    probabilities = soften(np.array([1.0, 0.5, -1.0]), 1e-6)
+
+    assert probabilities.tolist() == [1.0, 0.0, 0.0]
+
+
+def test_a_decision_without_neighbors_is_refused() -> None:
+    with pytest.raises(ValueError, match="received 0 similarities"):
+        decide(np.array([], np.float32), [], known_families=FAMILIES, calibration=None)

@@ -1,0 +1,27 @@
+"""Run by `make wheel-check` in an environment that has only the wheel and what it depends on."""
+
+import importlib.util
+import sys
+from importlib.metadata import files
+
+import beedex.client
+
+HEAVY = ("tensorflow", "keras", "faiss", "openvino", "PIL", "pydantic")
+LEAKS = ("client", "index", "protos", "server", "training")
+
+
+def main() -> int:
+    """Print what was looked at; fail on the first thing that is wrong."""
+    loaded = [name for name in HEAVY if name in sys.modules]
+    installed = [name for name in HEAVY if importlib.util.find_spec(name)]
+    leaked = [name for name in LEAKS if importlib.util.find_spec(name)]
+    tops = sorted({str(file).split("/")[0] for file in files("beedex") or ()})
+    print(f"beedex.client imports as {beedex.client.__version__}; the wheel holds {tops}")
+    faults = {"loaded": loaded, "installed": installed, "at the top level": leaked}
+    for fault, names in faults.items():
+        print(f"{fault}: {names or 'none'}")
+    return 1 if any(faults.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
