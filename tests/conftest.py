@@ -1,7 +1,13 @@
-"""Fixtures that several parts share: a bundle and a gallery that are real but small."""
+"""Fixtures that several parts share: a bundle and a gallery that are real but small, and one run of the demo."""
 
+import json
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -98,3 +104,52 @@ def tiny_gallery_copy(tiny_gallery: Path, tmp_path: Path) -> Path:
     """A gallery of one's own to change."""
     copied: Path = shutil.copytree(tiny_gallery, tmp_path / "gallery")
     return copied
+
+
+DEMO_TIMEOUT_S = 1200
+
+RunBeedex = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def run_beedex() -> RunBeedex:
+    """Run the command in a process of its own."""
+
+    def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "beedex.client", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, timeout=DEMO_TIMEOUT_S, check=False)
+
+    return run
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoRun:
+    """What `beedex demo` left and printed: the drawn galleries, InceptionV3 trained on one of them, its index."""
+
+    home: Path
+    outcome: dict[str, Any]
+
+    @property
+    def gallery(self) -> Path:
+        return self.home / "gallery"
+
+    @property
+    def held_out(self) -> Path:
+        return self.home / "held-out"
+
+    @property
+    def bundle(self) -> Path:
+        return self.home / "embedder"
+
+    @property
+    def index(self) -> Path:
+        return self.home / "index"
+
+
+@pytest.fixture(scope="session")
+def demo(run_beedex: RunBeedex, tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    """The whole demo, once: all slow tests look at what it left."""
+    home = tmp_path_factory.mktemp("demo")
+    done = run_beedex("demo", "--home", home, "--json")
+    assert done.returncode == 0, done.stderr
+    return DemoRun(home=home, outcome=json.loads(done.stdout))

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from beedex.client._channel import DEFAULT_TARGET
 from beedex.client._client import Client
 from beedex.client._errors import ClientError
 from beedex.client._requests import DEFAULT_K
 from beedex.client._results import Embedding, Identification
-from beedex.client.printing import show_identification, show_neighbors
+from beedex.client.printing import open_console, show_identification, show_neighbors
 
 __all__ = ["ERRORS", "EXTRA", "NEEDS", "OutputError", "app", "describe_failure", "describe_identification"]
 
@@ -47,7 +46,7 @@ def identify_photos(
 
     A photo that fails doesn't keep the others from being answered.
     """
-    console = Console(highlight=False)
+    console = open_console()
     answers: list[dict[str, Any]] = []
     with Client(target) as client:
         for photo in photos:
@@ -85,7 +84,7 @@ def find_neighbors(
             }
         )
     else:
-        show_neighbors(Console(highlight=False), photo, answer)
+        show_neighbors(open_console(), photo, answer)
 
 
 @app.command("embed", epilog="Example: beedex embed bee.jpg wasp.png --out vectors.npy")

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from beedex.client._results import FamilyScore, Identification, Neighbor, Neighbors, Verdict
 
-__all__ = ["show_identification", "show_neighbors"]
+__all__ = ["open_console", "show_identification", "show_neighbors"]
 
 # Wide enough that 5 % shows, narrow enough for 80 columns.
 BAR_CELLS = 24
@@ -17,6 +17,16 @@ BAR_CELLS = 24
 FAMILIES_SHOWN = 6
 
 STYLE_BY_VERDICT = {Verdict.MATCH: "bold green", Verdict.AMBIGUOUS: "bold yellow", Verdict.UNKNOWN: "bold red"}
+
+
+# Where stdout is no terminal, rich assumes 80 columns, in which the paths of photos don't fit beside their entries.
+FILE_COLUMNS = 120
+
+
+def open_console() -> Console:
+    """Return a console on stdout that leaves numbers and paths uncoloured."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=FILE_COLUMNS)
 
 
 def show_identification(console: Console, photo: str, answer: Identification) -> None:

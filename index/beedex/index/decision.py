@@ -168,7 +168,7 @@ def decide(
     order = np.lexsort((np.arange(len(evidence)), -probabilities))
     scores = tuple(
         FamilyScore(family=known_families[i], probability=float(probabilities[i]), similarity=float(evidence[i]))
-        for i in order.tolist()
+        for i in map(int, order)
     )
     return _judge(scores, calibration)
 

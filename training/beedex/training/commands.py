@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -133,8 +134,20 @@ def _format(figure: dict[str, float]) -> str:
 
 
 def _quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up lines off stderr and Keras's download bar off stdout."""
+    """Load TensorFlow without the lines that it prints on stderr, and keep Keras's download bar off stdout."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
-
+    # The variable doesn't reach what is printed while the library loads, before its logging is set up.
+    with tempfile.TemporaryFile() as printed:
+        kept = os.dup(sys.stderr.fileno())
+        os.dup2(printed.fileno(), sys.stderr.fileno())
+        try:
+            import keras
+            import tensorflow as tf  # noqa: F401 - loaded here for the lines that it prints
+        except ImportError:
+            printed.seek(0)
+            os.write(kept, printed.read())
+            raise
+        finally:
+            os.dup2(kept, sys.stderr.fileno())
+            os.close(kept)
     keras.config.disable_interactive_logging()

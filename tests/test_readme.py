@@ -1,0 +1,67 @@
+"""The README's Python runs as it stands, and its commands exist."""
+
+import contextlib
+import io
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SERVER_START_S = 120
+
+
+@pytest.fixture
+def served_demo(demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The demo's index behind a server, in a directory that looks like the reader's; yields HOST:PORT."""
+    (tmp_path / "beedex-demo").symlink_to(demo.home)
+    monkeypatch.chdir(tmp_path)
+    address = tmp_path / "address"
+    words = ["serve", "--index", "beedex-demo/index", "--listen", "127.0.0.1:0", "--ready-file", str(address)]
+    server = subprocess.Popen([sys.executable, "-m", "beedex.client", *words])
+    try:
+        deadline = time.monotonic() + SERVER_START_S
+        while not address.exists():
+            assert server.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        yield address.read_text().strip()
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+@pytest.mark.slow
+def test_the_readmes_python_prints_what_the_readme_shows(served_demo: str) -> None:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for block in BLOCKS:
+            exec(compile(block.replace("127.0.0.1:50051", served_demo), "README.md", "exec"), {})  # noqa: S102
+
+    shown = README.split(BLOCKS[0])[1].split("```\n")[1].split("\n\n##")[0]
+    expected = [line.strip() for line in shown.strip().splitlines()]
+    found = printed.getvalue().strip().splitlines()
+    # Numbers may differ in the last digit from one CPU to another.
+    assert [re.sub(r"\d\.\d+", "#", line) for line in found] == [re.sub(r"\d\.\d+", "#", line) for line in expected]
+
+
+def list_commands() -> list[tuple[str, ...]]:
+    """The commands of the README, without their arguments: `gallery check`, `train`, ..."""
+    lines = [line.split() for line in README.splitlines() if line.strip().startswith("$ beedex ")]
+    return sorted({tuple(words[2:4]) if words[2] in ("gallery", "index") else (words[2],) for words in lines})
+
+
+@pytest.mark.parametrize("words", list_commands(), ids=" ".join)
+def test_the_readmes_commands_exist(words: tuple[str, ...], run_beedex) -> None:
+    assert run_beedex(*words, "--help").returncode == 0
+
+
+def test_every_local_link_leads_somewhere() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
