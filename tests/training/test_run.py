@@ -57,7 +57,7 @@ def test_evaluate_judges_unseen_photos_only(demo, run_beedex, tmp_path) -> None:
 
     assert done.returncode == 0, done.stderr
     metrics = json.loads(done.stdout)
-    assert metrics["n"] == len(unseen.photos)
+    assert metrics["n"] == unseen.photos
     assert metrics["seen"] == 1
     assert metrics["reference_photos"] == 6 * PER_FAMILY
     assert metrics["fingerprint"] == load_bundle(demo.bundle).card.fingerprint

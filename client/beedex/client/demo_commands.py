@@ -29,7 +29,7 @@ def demo(
 ) -> None:
     """Draw bees, train on them, index them, serve them, and identify bees that were never seen.
 
-    It takes about four minutes on two cores and no network. Each step is a command of its own, which is printed.
+    It takes about three minutes on two cores and no network. Each step is a command of its own, which is printed.
     """
     settings = DemoSettings(home=home, per_family=per_family)
     stream = sys.stderr if as_json else sys.stdout

@@ -115,18 +115,16 @@ class _Row:
 
 
 def _print_figures(metrics: dict[str, Any], *, title: str) -> None:
-    table = Table(title=title, title_justify="left", caption=_describe_families(metrics), caption_justify="left")
+    print(title)
+    print(", ".join(f"{family} {count}" for family, count in metrics["families"].items()))
+    table = Table()
     table.add_column(f"n = {metrics['n']}")
     table.add_column("Recall@1 (95 %)", justify="right")
     table.add_column("MAP@R (95 %)", justify="right")
     for row in (_Row("trained embedder", metrics), _Row("frozen features", metrics["frozen"])):
         table.add_row(row.label, _format(row.figures["recall_at_1"]), _format(row.figures["map_at_r"]))
     table.add_row("chance", f"{metrics['chance_recall_at_1']:.2f}", "")
-    Console(width=max(100, Console().width)).print(table)
-
-
-def _describe_families(metrics: dict[str, Any]) -> str:
-    return ", ".join(f"{family} {count}" for family, count in metrics["families"].items())
+    Console().print(table)
 
 
 def _format(figure: dict[str, float]) -> str:

@@ -1,6 +1,7 @@
 """The command ``beedex gallery draw``: a gallery of six bee types, drawn by code."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +40,7 @@ def draw(
     from beedex.training.drawing import FAMILIES, draw_contact_sheet, draw_gallery
 
     with report_progress("drawing photos", per_family * len(FAMILIES)) as advance:
-        drawn = draw_gallery(directory, per_family=per_family, seed=seed, advance=advance)
+        drawn = draw_gallery(directory, per_family=per_family, seed=seed, workers=os.cpu_count() or 1, advance=advance)
     sheet = directory / CONTACT_SHEET_NAME if contact_sheet else None
     if sheet:
         draw_contact_sheet(directory, sheet)

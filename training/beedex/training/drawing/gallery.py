@@ -4,8 +4,11 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -28,6 +31,10 @@ CSV_NAME = "gallery.csv"
 
 # Counted up when the same seed no longer gives the same files.
 DRAWING_VERSION = 1
+
+
+# Photos that a process draws at a time: half a second's work, so that the progress bar moves.
+PHOTOS_PER_ERRAND = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +76,7 @@ class DrawnGallery:
 
 
 def draw_gallery(
-    directory: Path, *, per_family: int = 24, seed: int = 7, advance: Advance = ignore_progress
+    directory: Path, *, per_family: int = 24, seed: int = 7, workers: int = 1, advance: Advance = ignore_progress
 ) -> DrawnGallery:
     """Draw a gallery of all six types into a directory.
 
@@ -81,6 +88,8 @@ def draw_gallery(
             no larger. A drawing that was interrupted is continued by drawing again.
         per_family: photos of each family, at least 1.
         seed: at least 0.
+        workers: processes that draw; the files are the same however many there are. More than one are spawned, and
+            so need the calling program's main module to be importable.
         advance: called with 1 after each photo.
 
     Raises:
@@ -92,11 +101,8 @@ def draw_gallery(
     plan = [photo for family in FAMILIES for photo in plan_gallery(family, per_family=per_family, seed=seed)]
     try:
         _claim(directory, per_family=per_family, seed=seed)
-        for photo in plan:
-            _write(
-                directory / photo.path,
-                draw_photo(photo.bee, _rng(seed, photo.bee.family, photo.individual, photo.shot)),
-            )
+        for photo, data in zip(plan, _draw_all(plan, seed, workers), strict=True):
+            _write(directory / photo.path, data)
             advance(1)
         replace_file(directory / CSV_NAME, _table(plan))
     except OSError as error:
@@ -133,6 +139,18 @@ def plan_gallery(family: str, *, per_family: int, seed: int) -> Iterator[DrawnPh
             )
             number += 1
         individual += 1
+
+
+def _draw_all(plan: Sequence[DrawnPhoto], seed: int, workers: int) -> Iterator[bytes]:
+    if workers == 1:
+        yield from map(_draw, plan, repeat(seed))
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_draw, plan, repeat(seed), chunksize=PHOTOS_PER_ERRAND)
+
+
+def _draw(photo: DrawnPhoto, seed: int) -> bytes:
+    return draw_photo(photo.bee, _rng(seed, photo.bee.family, photo.individual, photo.shot))
 
 
 def _rng(seed: int, family: str, individual: int, shot: int | None = None) -> np.random.Generator:
