@@ -53,7 +53,7 @@ wheel-check: setup
 	$(BIN)/python -m build --quiet --wheel --no-isolation --outdir build/wheel .
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python -m pip install --quiet build/wheel/beedex-*.whl
-	build/wheel/venv/bin/python tests/wheel.py
+	build/wheel/venv/bin/python -P tests/wheel.py
 
 lock:
 	$(BIN)/uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 --generate-hashes \

@@ -1,4 +1,7 @@
-"""Run by `make wheel-check` in an environment that has only the wheel and what it depends on."""
+"""Run by `make wheel-check` in an environment that has only the wheel and what it depends on.
+
+Python gets -P there: this file's own folder holds folders named like the parts.
+"""
 
 import importlib.util
 import sys
@@ -15,9 +18,10 @@ def main() -> int:
     loaded = [name for name in HEAVY if name in sys.modules]
     installed = [name for name in HEAVY if importlib.util.find_spec(name)]
     leaked = [name for name in LEAKS if importlib.util.find_spec(name)]
-    tops = sorted({str(file).split("/")[0] for file in files("beedex") or ()})
-    print(f"beedex.client imports as {beedex.client.__version__}; the wheel holds {tops}")
-    faults = {"loaded": loaded, "installed": installed, "at the top level": leaked}
+    tops = {str(file).split("/")[0] for file in files("beedex") or ()}
+    strangers = sorted(top for top in tops if top != "beedex" and not top.endswith(".dist-info") and top != "..")
+    print(f"beedex.client imports as {beedex.client.__version__}; the wheel holds {sorted(tops)}")
+    faults = {"loaded": loaded, "installed": installed, "at the top level": leaked, "beside beedex": strangers}
     for fault, names in faults.items():
         print(f"{fault}: {names or 'none'}")
     return 1 if any(faults.values()) else 0

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from beedex.index.decision import PHOTOS_OF_EVIDENCE, Calibration, Verdict, decide, soften, weigh_families
 
 FAMILIES = ("honey", "mason", "mining", "carpenter")
+SIZES = dict.fromkeys(FAMILIES, 40)
 CALIBRATED = Calibration(temperature=0.1, match_from=0.7, unknown_below=0.4)
 
 neighbors = st.lists(st.tuples(st.floats(-1, 1, width=32), st.sampled_from(FAMILIES)), min_size=1, max_size=40)
@@ -23,11 +24,16 @@ def split(found: list[tuple[float, str]]) -> tuple[np.ndarray, list[str]]:
 def test_evidence_is_the_mean_of_a_familys_nearest(found: list[tuple[float, str]]) -> None:
     similarities, families = split(found)
 
-    evidence = weigh_families(similarities, families, FAMILIES)
+    sizes = {family: families.count(family) + more for family, more in zip(FAMILIES, (0, 1, 2, 5), strict=True)}
+    sizes = {family: max(size, 1) for family, size in sizes.items()}
 
-    for family, value in zip(FAMILIES, evidence, strict=True):
-        own = [s for s, f in zip(similarities, families, strict=True) if f == family][:PHOTOS_OF_EVIDENCE]
-        assert value == pytest.approx(np.mean(own) if own else similarities[-1], abs=1e-6)
+    evidence = weigh_families(similarities, families, sizes)
+
+    for (family, size), value in zip(sizes.items(), evidence, strict=True):
+        own = [s for s, f in zip(similarities, families, strict=True) if f == family]
+        # The photos that were not found are at most as near as the farthest that was.
+        nearest = [*own, *[similarities[-1]] * (size - len(own))][:PHOTOS_OF_EVIDENCE]
+        assert value == pytest.approx(np.mean(nearest), abs=1e-6)
 
 
 @settings(max_examples=200, deadline=None)
@@ -35,7 +41,7 @@ def test_evidence_is_the_mean_of_a_familys_nearest(found: list[tuple[float, str]
 def test_every_decision_is_consistent(found: list[tuple[float, str]], calibrated: bool) -> None:
     similarities, families = split(found)
 
-    decision = decide(similarities, families, known_families=FAMILIES, calibration=CALIBRATED if calibrated else None)
+    decision = decide(similarities, families, sizes=SIZES, calibration=CALIBRATED if calibrated else None)
 
     probabilities = [score.probability for score in decision.families]
     assert sum(probabilities) == pytest.approx(1)
@@ -46,6 +52,15 @@ def test_every_decision_is_consistent(found: list[tuple[float, str]], calibrated
     assert lengths[0] <= len(decision.candidates) <= lengths[1]
     assert decision.family == (decision.candidates[0] if decision.verdict is Verdict.MATCH else None)
     assert calibrated or decision.verdict is not Verdict.UNKNOWN
+
+
+def test_one_mislabeled_photo_does_not_decide_in_a_large_index() -> None:
+    """The nearest 200 hold one photo of the wrong family; its other photos are farther than all of them."""
+    found = [(0.95, "honey"), *[(0.94, "mason")] * 198, (0.5, "mason")]
+
+    decision = decide(*split(found), sizes={"honey": 500, "mason": 500}, calibration=CALIBRATED)
+
+    assert decision.families[0].family == "mason"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +85,7 @@ def test_verdicts_follow_the_thresholds(
 ) -> None:
     similarities, families = split(found)
 
-    decision = decide(similarities, families, known_families=FAMILIES, calibration=CALIBRATED)
+    decision = decide(similarities, families, sizes=dict.fromkeys(FAMILIES, 1), calibration=CALIBRATED)
 
     assert (decision.verdict, decision.candidates) == (verdict, candidates)
 
@@ -78,7 +93,7 @@ def test_verdicts_follow_the_thresholds(
 def test_a_large_family_has_no_more_votes_than_a_small_one() -> None:
     found = [(0.7, "honey")] * 30 + [(0.75, "mason")] * 2
 
-    decision = decide(*split(found), known_families=("honey", "mason"), calibration=CALIBRATED)
+    decision = decide(*split(found), sizes={"honey": 30, "mason": 2}, calibration=CALIBRATED)
 
     assert decision.families[0].family == "mason"
 
@@ -86,16 +101,25 @@ def test_a_large_family_has_no_more_votes_than_a_small_one() -> None:
 def test_one_mislabeled_neighbor_does_not_decide() -> None:
     found = [(0.95, "honey"), (0.2, "honey"), (0.2, "honey"), (0.9, "mason"), (0.9, "mason"), (0.9, "mason")]
 
-    decision = decide(*split(found), known_families=("honey", "mason"), calibration=CALIBRATED)
+    decision = decide(*split(found), sizes={"honey": 3, "mason": 3}, calibration=CALIBRATED)
 
     assert decision.families[0].family == "mason"
 
 
 def test_replies_of_an_uncalibrated_embedder_say_so() -> None:
-    decision = decide(*split([(0.9, "mason"), (0.1, "honey")]), known_families=FAMILIES[:2], calibration=None)
+    decision = decide(*split([(0.9, "mason"), (0.1, "honey")]), sizes={"honey": 1, "mason": 1}, calibration=None)
 
     assert decision.verdict is Verdict.MATCH
     assert "no threshold was fitted" in decision.reason
+
+
+def test_replies_that_cannot_say_unknown_say_so() -> None:
+    calibration = Calibration(temperature=0.1, match_from=0.7)
+
+    decision = decide(*split([(-0.5, "mason")]), sizes={"mason": 1, "honey": 1}, calibration=calibration)
+
+    assert decision.verdict is not Verdict.UNKNOWN
+    assert "unknown families can't be told" in decision.reason
 
 
 def test_softmax_survives_the_smallest_temperature() -> None:
@@ -106,4 +130,4 @@ def test_softmax_survives_the_smallest_temperature() -> None:
 
 def test_a_decision_without_neighbors_is_refused() -> None:
     with pytest.raises(ValueError, match="received 0 similarities"):
-        decide(np.array([], np.float32), [], known_families=FAMILIES, calibration=None)
+        decide(np.array([], np.float32), [], sizes=SIZES, calibration=None)

@@ -1,6 +1,7 @@
 """Writing that leaves the old state or the new one."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,28 @@ def test_replacing_a_directory_leaves_no_rest(tmp_path: Path) -> None:
             (directory / content).write_text(content)
 
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["final", "final/second"]
+
+
+def test_what_a_killed_writer_left_is_cleared_and_the_old_state_is_back(tmp_path: Path) -> None:
+    (tmp_path / ".final.abc.partial").mkdir()
+    (tmp_path / ".final.abc.replaced").mkdir()
+    (tmp_path / ".final.abc.replaced" / "old").write_text("old")
+
+    with pytest.raises(InterruptedWriteError):
+        write_and_fail(tmp_path / "final", replace=True)
+
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["final", "final/old"]
+
+
+def test_a_living_writers_directory_is_left_alone(tmp_path: Path) -> None:
+    with write_directory(tmp_path / "final") as first:
+        (first / "mine").write_text("first")
+        with write_directory(tmp_path / "final", replace=True) as second:
+            (second / "mine").write_text("second")
+        assert (first / "mine").read_text() == "first"
+        shutil.rmtree(tmp_path / "final")
+
+    assert (tmp_path / "final" / "mine").read_text() == "first"
 
 
 def test_a_replaced_file_is_readable_by_others(tmp_path: Path) -> None:

@@ -66,6 +66,15 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     assert 0.9 <= held / 200 <= 0.99
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_perfect_score_keeps_a_doubt(value: float) -> None:
+    figure = estimate(np.full(24, value), [str(i // 2) for i in range(24)])
+
+    # Wilson's interval for 12 of 12 groups.
+    assert figure.high - figure.low == pytest.approx(0.2425, abs=1e-3)
+    assert figure.low <= figure.value <= figure.high
+
+
 def test_groups_widen_the_interval() -> None:
     values = np.repeat([1.0, 0.0, 1.0, 1.0, 0.0], 20)
 

@@ -152,7 +152,7 @@ def test_the_decision_rests_on_the_evidence_whatever_k_is(crowd, k):
     expected = decide(
         similarities[:EVIDENCE_NEIGHBORS].astype(np.float32),
         [family_by_id[entry_id] for entry_id in expected_ids[:EVIDENCE_NEIGHBORS]],
-        known_families=FAMILIES,
+        sizes=searcher.families(),
         calibration=searcher.calibration,
     )
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from beedex.index.decision import soften
+from beedex.index.decision import Verdict, decide, soften
 from beedex.training.calibration import fit_calibration
 
 FAMILIES = 5
@@ -28,16 +28,41 @@ def test_the_temperature_is_found_again() -> None:
     assert fitted.temperature == pytest.approx(TRUE_TEMPERATURE, rel=0.1)
 
 
-def test_nine_of_ten_matches_are_right() -> None:
-    evidence, labels = draw_evidence(4000)
+@pytest.mark.parametrize("count", [144, 500])
+def test_nine_of_ten_matches_on_new_photos_are_right(count: int) -> None:
+    """Averaged over fits: a single small one may be off by its own noise."""
+    new_evidence, new_labels = draw_evidence(20_000, seed=999)
+    precisions = []
+    for seed in range(40):
+        fitted = fit_calibration(*draw_evidence(count, seed=seed), np.empty(0))
+        assert fitted.match_from is not None
+        probabilities = soften(new_evidence, fitted.temperature)
+        named = probabilities.max(axis=1) >= fitted.match_from
+        if named.any():
+            precisions.append((probabilities.argmax(axis=1) == new_labels)[named].mean())
+
+    assert np.mean(precisions) >= 0.89
+
+
+def test_a_gallery_without_an_error_does_not_demand_certainty() -> None:
+    labels = np.arange(40) % 2
+    evidence = np.where(np.eye(2)[labels] > 0, 0.8, 0.2)
 
     fitted = fit_calibration(evidence, labels, np.empty(0))
+    decision = decide(np.array([0.6, 0.4], np.float32), ["a", "b"], sizes={"a": 1, "b": 1}, calibration=fitted)
 
-    assert fitted.match_from is not None
-    probabilities = soften(evidence, fitted.temperature)
-    named = probabilities.max(axis=1) >= fitted.match_from
-    right = (probabilities.argmax(axis=1) == labels)[named]
-    assert right.mean() == pytest.approx(0.9, abs=0.005)
+    assert fitted.match_from == 0.5
+    assert decision.verdict is Verdict.MATCH
+
+
+def test_photos_that_no_threshold_makes_reliable_are_never_a_match() -> None:
+    generator = np.random.default_rng(3)
+    evidence = generator.uniform(0.3, 0.9, (100, FAMILIES))
+
+    fitted = fit_calibration(evidence, generator.integers(0, FAMILIES, 100), np.empty(0))
+
+    assert fitted.match_from == 1.0
+    assert "none are certain enough for a MATCH" in fitted.note
 
 
 def test_the_unknown_threshold_parts_what_can_be_parted() -> None:

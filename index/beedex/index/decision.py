@@ -7,7 +7,7 @@ below what photos of families outside the gallery reach, MATCH when the best pro
 naming the two or three families in question, otherwise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = [
     "EVIDENCE_NEIGHBORS",
     "PHOTOS_OF_EVIDENCE",
+    "UNCALIBRATED_MATCH_FROM",
+    "UNCALIBRATED_TEMPERATURE",
     "Calibration",
     "Decision",
     "FamilyScore",
@@ -60,7 +62,8 @@ class Calibration(BaseModel):
         held_out_photos: how many known photos it was fitted on.
         outside_photos: how many photos stood for unknown families (leave-one-family-out).
         false_accept_rate: share of those outside photos that still get a family named or suggested.
-        false_reject_rate: share of known photos that come out UNKNOWN.
+        false_reject_rate: share of the held-out photos that come out UNKNOWN. Both rates are on the photos that the
+            threshold was fitted on, and so a little better than on new ones.
         note: in words, how it was fitted, or why a threshold is missing.
     """
 
@@ -113,28 +116,33 @@ class Decision:
 
 
 def weigh_families(
-    similarities: NDArray[np.float32], families: Sequence[str], known_families: Sequence[str]
+    similarities: NDArray[np.float32], families: Sequence[str], sizes: Mapping[str, int]
 ) -> NDArray[np.float64]:
     """Return each known family's evidence.
 
     Args:
         similarities: (K,) cosines of the neighbors, descending.
         families: (K,) the neighbors' families, in the same order.
-        known_families: (F,) all families of the index.
+        sizes: (F,) how many photos each family of the index has, at least 1.
 
     Returns:
-        (F,) mean cosine of each family's nearest photos. A family without a photo among the K gets the K-th
-        similarity, which is the most that it can have.
+        (F,) mean cosine of each family's nearest photos. Of a family with fewer than `PHOTOS_OF_EVIDENCE` photos among
+        the K, and more outside them, those outside count with the K-th similarity, the most that they can have.
 
     Example:
-        >>> weigh_families(np.float32([0.9, 0.7, 0.5]), ["mason", "mason", "honey"], ["honey", "mason", "mining"])
-        array([0.5, 0.8, 0.5])
+        >>> near, theirs = np.array([0.9, 0.7, 0.6, 0.5], np.float32), ["mason", "mason", "mason", "honey"]
+        >>> weigh_families(near, theirs, {"honey": 1, "mason": 3, "mining": 5}).round(2)
+        array([0.5 , 0.73, 0.5 ])
     """
-    column = {family: i for i, family in enumerate(known_families)}
-    labels = np.array([column[family] for family in families], dtype=np.int64)
-    evidence = np.full(len(column), float(similarities[-1]))
-    for i in np.unique(labels):
-        evidence[i] = similarities[labels == i][:PHOTOS_OF_EVIDENCE].mean(dtype=np.float64)
+    own: dict[str, list[float]] = {family: [] for family in sizes}
+    for similarity, family in zip(similarities.tolist(), families, strict=True):
+        if len(own[family]) < PHOTOS_OF_EVIDENCE:
+            own[family].append(similarity)
+    farthest = float(similarities[-1])
+    evidence = np.empty(len(sizes))
+    for i, (family, size) in enumerate(sizes.items()):
+        outside = min(size, PHOTOS_OF_EVIDENCE) - len(own[family])
+        evidence[i] = np.mean([*own[family], *[farthest] * outside])
     return evidence
 
 
@@ -142,7 +150,7 @@ def decide(
     similarities: NDArray[np.float32],
     families: Sequence[str],
     *,
-    known_families: Sequence[str],
+    sizes: Mapping[str, int],
     calibration: Calibration | None,
 ) -> Decision:
     """Turn neighbors into a decision.
@@ -151,7 +159,7 @@ def decide(
         similarities: (K,) cosines of the nearest entries, descending, K >= 1; `EVIDENCE_NEIGHBORS` of them, or all
             there are.
         families: (K,) the neighbors' families.
-        known_families: all families of the index.
+        sizes: how many photos each family of the index has.
         calibration: the embedder's; None reads with stated defaults and without an UNKNOWN.
 
     Raises:
@@ -162,12 +170,13 @@ def decide(
             f"a decision needs neighbors with one family each, expected equal lengths of at least 1, "
             f"received {len(similarities)} similarities and {len(families)} families"
         )
-    evidence = weigh_families(similarities, families, known_families)
+    evidence = weigh_families(similarities, families, sizes)
     temperature = calibration.temperature if calibration else UNCALIBRATED_TEMPERATURE
     probabilities = soften(evidence, temperature)
+    names = tuple(sizes)
     order = np.lexsort((np.arange(len(evidence)), -probabilities))
     scores = tuple(
-        FamilyScore(family=known_families[i], probability=float(probabilities[i]), similarity=float(evidence[i]))
+        FamilyScore(family=names[i], probability=float(probabilities[i]), similarity=float(evidence[i]))
         for i in map(int, order)
     )
     return _judge(scores, calibration)
@@ -187,6 +196,8 @@ def _judge(scores: tuple[FamilyScore, ...], calibration: Calibration | None) -> 
     match_from = calibration.match_from if calibration else None
     threshold = UNCALIBRATED_MATCH_FROM if match_from is None else match_from
     caveat = "" if match_from is not None else " (no threshold was fitted: too few held-out photos)"
+    if match_from is not None and unknown_below is None:
+        caveat = " (photos of unknown families can't be told: no threshold was fitted)"
     if unknown_below is not None and best.similarity < unknown_below:
         verdict, candidates = Verdict.UNKNOWN, tuple[str, ...]()
         reason = (

@@ -4,9 +4,11 @@ The order is the one of https://lwn.net/Articles/457667/: write beside, fsync th
 rename, fsync the parent.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,9 @@ __all__ = ["replace_file", "sha256_file", "write_directory"]
 
 # One read call's size; larger ones measured no faster on page-cached files.
 READ_CHUNK_BYTES = 1 << 20
+
+PARTIAL_SUFFIX = ".partial"
+REPLACED_SUFFIX = ".replaced"
 
 
 def sha256_file(path: Path) -> str:
@@ -50,7 +55,8 @@ def write_directory(final: Path, *, replace: bool = False) -> Iterator[Path]:
     Args:
         final: the directory's name in the end; its parent is made if need be.
         replace: whether an existing *final* may give way. It is moved aside first and deleted last, so for an
-            instant neither is there: readers that must never see that use a pointer file.
+            instant neither is there: readers that must never see that use a pointer file. A writer killed in that
+            instant leaves it aside, and the next one puts it back.
 
     Raises:
         FileExistsError: *final* exists and *replace* is false.
@@ -58,22 +64,56 @@ def write_directory(final: Path, *, replace: bool = False) -> Iterator[Path]:
     if final.exists() and not replace:
         raise FileExistsError(f"{final} exists already")
     final.parent.mkdir(parents=True, exist_ok=True)
-    # The name starts with a dot and ends in the process id, so that listings skip it and a leftover of a killed
-    # process can be told from a live one's.
-    temporary = final.parent / f".{final.name}.{os.getpid()}.partial"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
+    _clear_leftovers(final)
+    # The name starts with a dot, so that listings skip it.
+    temporary = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=PARTIAL_SUFFIX, dir=final.parent))
+    # mkdtemp closes it to all but its owner, and a server may run as another user.
+    temporary.chmod(0o755)
     try:
-        yield temporary
-        for folder, _, files in os.walk(temporary):
-            for name in files:
-                _sync(Path(folder, name))
-            _sync(Path(folder))
-        _take_place(temporary, final)
+        with _lock(temporary):
+            yield temporary
+            for folder, _, files in os.walk(temporary):
+                for name in files:
+                    _sync(Path(folder, name))
+                _sync(Path(folder))
+            _take_place(temporary, final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     _sync(final.parent)
+
+
+def _clear_leftovers(final: Path) -> None:
+    """Undo what writers of *final* left that were killed: they hold no lock any more."""
+    for aside in final.parent.glob(f".{final.name}.*{REPLACED_SUFFIX}"):
+        if final.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(final)
+    for partial in final.parent.glob(f".{final.name}.*{PARTIAL_SUFFIX}"):
+        if not partial.is_dir():
+            continue
+        try:
+            with _lock(partial):
+                shutil.rmtree(partial, ignore_errors=True)
+        except OSError:
+            # Its writer lives, or it is gone by now.
+            continue
+
+
+@contextmanager
+def _lock(directory: Path) -> Iterator[None]:
+    """Hold a directory's lock, which the kernel frees when the process ends, however it ends.
+
+    Raises:
+        OSError: another process holds it.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _take_place(temporary: Path, final: Path) -> None:
@@ -81,8 +121,7 @@ def _take_place(temporary: Path, final: Path) -> None:
     if not final.exists():
         temporary.rename(final)
         return
-    aside = final.parent / f".{final.name}.{os.getpid()}.replaced"
-    shutil.rmtree(aside, ignore_errors=True)
+    aside = temporary.with_suffix(REPLACED_SUFFIX)
     final.rename(aside)
     try:
         temporary.rename(final)

@@ -16,6 +16,7 @@ __all__ = ["Figure", "RetrievalScores", "chance_recall_at_1", "estimate", "score
 
 BOOTSTRAP_DRAWS = 2000
 INTERVAL_PERCENTILES = (2.5, 97.5)
+WILSON_Z = 1.96
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,6 +100,9 @@ def chance_recall_at_1(
 def estimate(values: NDArray[np.float64], groups: Sequence[str], *, seed: int = 0) -> Figure:
     """Return the mean of *values* with a 95 % interval from a bootstrap over groups.
 
+    Where all values are 0 or all are 1 no resampling shows a doubt: then it is Wilson's interval for as many draws as
+    there are groups.
+
     Args:
         values: (Q,); NaN values don't count.
         groups: (Q,) which queries stand and fall together.
@@ -111,7 +115,13 @@ def estimate(values: NDArray[np.float64], groups: Sequence[str], *, seed: int = 
     sums = np.bincount(member, weights=values[kept])
     sizes = np.bincount(member)
     generator = np.random.default_rng(seed)
-    drawn = generator.integers(len(sums), size=(BOOTSTRAP_DRAWS, len(sums)))
-    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    value = float(values[kept].mean())
+    if value in (0.0, 1.0):
+        doubt = WILSON_Z**2 / (len(sums) + WILSON_Z**2)
+        return Figure(value=value, low=max(0.0, value - doubt), high=min(1.0, value + doubt))
+    means = np.empty(BOOTSTRAP_DRAWS)
+    for i in range(BOOTSTRAP_DRAWS):
+        drawn = generator.integers(len(sums), size=len(sums))
+        means[i] = sums[drawn].sum() / sizes[drawn].sum()
     low, high = np.percentile(means, INTERVAL_PERCENTILES)
-    return Figure(value=float(values[kept].mean()), low=float(low), high=float(high))
+    return Figure(value=value, low=float(low), high=float(high))

@@ -147,10 +147,17 @@ class Searcher:
         decision = decide(
             similarities[:EVIDENCE_NEIGHBORS],
             self.snapshot.entries.list_families(ids[:EVIDENCE_NEIGHBORS]),
-            known_families=self.snapshot.entries.families,
+            sizes=self._count_photos(exclude),
             calibration=self.calibration,
         )
         return Identification(decision=decision, neighbors=self._describe(ids[:k], similarities[:k]))
+
+    def _count_photos(self, exclude: str | None) -> dict[str, int]:
+        """Return the size of each family that has a photo left."""
+        sizes = dict(self.families())
+        if exclude is not None:
+            sizes[self.snapshot.entry(exclude).family] -= 1
+        return {family: size for family, size in sizes.items() if size}
 
     def _search(
         self, vector: NDArray[np.float32], k: int, exclude: str | None, families: Collection[str] | None

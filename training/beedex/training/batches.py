@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Batches"]
+__all__ = ["Batches", "find_trainable"]
 
 
 class Batches:
@@ -50,13 +50,13 @@ class Batches:
         self._group_numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
         self._generator = generator
         self._photos_per_family = photos_per_family
-        families = [np.flatnonzero(self._labels == label) for label in np.unique(self._labels)]
-        self._families = [photos for photos in families if len(np.unique(self._group_numbers[photos])) >= 2]
-        if len(self._families) < 2:
+        trainable = find_trainable(self._labels, self._group_numbers)
+        if len(trainable) < 2:
             raise ValueError(
                 "triplets need two families with photos of two groups each, "
-                f"received {len(self._families)} such among {len(families)}"
+                f"received {len(trainable)} such among {len(np.unique(self._labels))}"
             )
+        self._families = [np.flatnonzero(self._labels == label) for label in trainable]
         self._families_per_batch = min(families_per_batch, len(self._families))
         self.trained = np.sort(np.concatenate(self._families))
 
@@ -98,6 +98,19 @@ class Batches:
         filled = np.concatenate([hand, others])[: self._photos_per_family]
         lacking = self._photos_per_family - len(filled)
         return np.concatenate([filled, self._generator.choice(photos, lacking)]).astype(np.int64)
+
+
+def find_trainable(labels: NDArray[np.int64], groups: Sequence[str] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the labels whose photos come from two groups at least; fewer than two of them can't be trained on.
+
+    Args:
+        labels: (N,).
+        groups: (N,).
+    """
+    numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
+    pairs = np.unique(np.stack([np.asarray(labels), numbers]), axis=1)  # (2, distinct)
+    found, counts = np.unique(pairs[0], return_counts=True)
+    return found[counts >= 2]
 
 
 def _number_within(values: NDArray[np.int64]) -> NDArray[np.int64]:

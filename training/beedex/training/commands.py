@@ -70,7 +70,6 @@ def train(
         views=views,
         shape=HeadShape(dimension=dimension),
         fit=FitConfig(mining=mining.value, margin=margin, seed=seed),
-        seed=seed,
         cache=cache,
     )
     if weights == "random":

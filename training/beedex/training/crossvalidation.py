@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from beedex.index.decision import EVIDENCE_NEIGHBORS, weigh_families
 from beedex.index.metrics import RetrievalScores, chance_recall_at_1, score_retrieval
 from beedex.index.progress import Advance, ignore_progress
+from beedex.training.batches import find_trainable
+from beedex.training.errors import TrainingError
 from beedex.training.fit import FitConfig, fit_head
 from beedex.training.folds import assign_folds
 from beedex.training.model import HeadShape
@@ -26,6 +28,10 @@ FOLDS = 5
 
 # More families than this are left out several at a time, so that their number doesn't set the training time.
 OUTSIDE_HEADS = 6
+
+
+# Similarities of these to 100,000 photos are 400 MB.
+QUERIES_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +63,7 @@ class CrossValidation:
     """The held-out results, by photo.
 
     Attributes:
-        folds: how many sets.
+        folds: how many sets were held out in turn; photos without which nothing can be trained have no scores.
         trained: scores of the trained heads, (N,) each.
         frozen: scores of the untrained features, (N,) each.
         chance: Recall@1 of a random guess among the reference photos.
@@ -85,27 +91,42 @@ def cross_validate(
     """Train a head for each fold and for each left-out family, and score what they didn't see.
 
     Args:
-        data: the whole gallery; every family needs two groups.
+        data: the whole gallery; every family needs two groups, and a good figure many more.
         shape: of the heads.
         config: of their training; its seed also draws the folds.
-        advance: called with 1 for each trained head; see `count_heads`.
+        advance: called with 1 for each head; see `count_heads`.
+
+    Raises:
+        TrainingError: no split leaves enough to train on.
     """
     count = len(data.labels)
     trained, frozen = _empty_scores(count), _empty_scores(count)
     evidence = np.full((count, len(data.families)), np.nan)
     chances = np.full(count, np.nan)
+    trained_folds = 0
     for held_out in _split(data, seed=config.seed):
-        known, queries = data.take(~held_out), data.take(held_out)
-        similarities = _embed_and_compare(known, queries, shape, config)
-        _store(trained, held_out, score_retrieval(similarities, queries.labels, known.labels))
-        raw = queries.features[:, 0] @ known.features[:, 0].T
-        _store(frozen, held_out, score_retrieval(raw, queries.labels, known.labels))
-        chances[held_out] = chance_recall_at_1(queries.labels, known.labels)
-        evidence[held_out] = _weigh(similarities, known)
         advance(1)
+        known = data.take(~held_out)
+        if len(find_trainable(known.labels, known.groups)) < 2:
+            continue
+        trained_folds += 1
+        embed = fit_head(known.features, known.labels, known.groups, shape, config).embed
+        chances[held_out] = chance_recall_at_1(data.labels[held_out], known.labels)
+        known_vectors, known_features = embed(known.features[:, 0]), known.features[:, 0]
+        for rows in _split_rows(held_out):
+            labels, features = data.labels[rows], data.features[rows, 0]
+            similarities = embed(features) @ known_vectors.T
+            _store(trained, rows, score_retrieval(similarities, labels, known.labels))
+            _store(frozen, rows, score_retrieval(features @ known_features.T, labels, known.labels))
+            evidence[rows] = _weigh(similarities, known)
+    if trained_folds == 0:
+        raise TrainingError(
+            "no photo can be held out: every split leaves fewer than two families with photos of two groups; "
+            "expected at least three groups a family, add photos of more animals or scenes"
+        )
     outside = [_weigh_outsiders(data, left_out, shape, config, advance) for left_out in _leave_out_families(data)]
     return CrossValidation(
-        folds=FOLDS,
+        folds=trained_folds,
         trained=trained,
         frozen=frozen,
         chance=float(np.nanmean(chances)),
@@ -135,29 +156,34 @@ def _weigh_outsiders(
     data: LabelledFeatures, left_out: NDArray[np.int64], shape: HeadShape, config: FitConfig, advance: Advance
 ) -> NDArray[np.float64]:
     outside = np.isin(data.labels, left_out)
-    known, queries = data.take(~outside), data.take(outside)
-    similarities = _embed_and_compare(known, queries, shape, config)
+    known = data.take(~outside)
     advance(1)
-    best: NDArray[np.float64] = np.nanmax(_weigh(similarities, known), axis=1)
-    return best
+    if len(find_trainable(known.labels, known.groups)) < 2:
+        return np.empty(0)
+    embed = fit_head(known.features, known.labels, known.groups, shape, config).embed
+    known_vectors = embed(known.features[:, 0])
+    best = [
+        np.nanmax(_weigh(embed(data.features[rows, 0]) @ known_vectors.T, known), axis=1)
+        for rows in _split_rows(outside)
+    ]
+    return np.concatenate(best)
 
 
-def _embed_and_compare(
-    known: LabelledFeatures, queries: LabelledFeatures, shape: HeadShape, config: FitConfig
-) -> NDArray[np.float32]:
-    head = fit_head(known.features, known.labels, known.groups, shape, config)
-    return head.embed(queries.features[:, 0]) @ head.embed(known.features[:, 0]).T
+def _split_rows(chosen: NDArray[np.bool_]) -> list[NDArray[np.int64]]:
+    """Return the numbers of the chosen photos in pieces whose similarities to all others fit into memory."""
+    rows = np.flatnonzero(chosen)
+    return np.array_split(rows, -(-len(rows) // QUERIES_AT_ONCE))
 
 
 def _weigh(similarities: NDArray[np.float32], known: LabelledFeatures) -> NDArray[np.float64]:
     """Return (Q, F) evidence, NaN for the families that *known* has no photo of."""
-    present = np.unique(known.labels)
-    names = [known.families[label] for label in present]
+    present, counts = np.unique(known.labels, return_counts=True)
+    sizes = {known.families[label]: int(count) for label, count in zip(present, counts, strict=True)}
     evidence = np.full((len(similarities), len(known.families)), np.nan)
     for row, of_query in zip(evidence, similarities, strict=True):
         nearest = np.argsort(-of_query, kind="stable")[:EVIDENCE_NEIGHBORS]
         of_family = [known.families[label] for label in known.labels[nearest]]
-        row[present] = weigh_families(of_query[nearest], of_family, names)
+        row[present] = weigh_families(of_query[nearest], of_family, sizes)
     return evidence
 
 
@@ -165,6 +191,6 @@ def _empty_scores(count: int) -> RetrievalScores:
     return RetrievalScores(np.full(count, np.nan), np.full(count, np.nan))
 
 
-def _store(scores: RetrievalScores, where: NDArray[np.bool_], found: RetrievalScores) -> None:
+def _store(scores: RetrievalScores, where: NDArray[np.int64], found: RetrievalScores) -> None:
     scores.hit_at_1[where] = found.hit_at_1
     scores.average_precision_at_r[where] = found.average_precision_at_r

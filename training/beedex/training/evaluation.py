@@ -1,8 +1,8 @@
 """How good an embedder is on labelled photos that it wasn't trained on.
 
 The photos are looked up as a user's would be, with the bundle's own network on OpenVINO: an offline figure is an online
-figure. Photos that the head was trained on are never queries, nor are those of the same perceptual hash, but they may
-be found.
+figure. Photos that the head was trained on are never queries, nor are those of the same group or of nearly the same
+perceptual hash, but they may be found.
 """
 
 from collections.abc import Sequence
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from beedex.index.bundle import Bundle, load_bundle
 from beedex.index.embedder import Embedder
 from beedex.index.gallery import scan_gallery
-from beedex.index.inspection import InspectedPhoto, inspect_gallery
-from beedex.index.metrics import chance_recall_at_1, estimate, score_retrieval
+from beedex.index.inspection import MAX_DIFFERING_BITS, InspectedPhoto, inspect_gallery
+from beedex.index.metrics import RetrievalScores, chance_recall_at_1, estimate, score_retrieval
 from beedex.index.preprocessing import prepare
 from beedex.index.progress import report_progress
 from beedex.training.errors import TrainingError
+from beedex.training.sources import PhotoSource
 
 __all__ = ["evaluate_embedder"]
 
@@ -66,7 +67,8 @@ def _embed_gallery(embedder: Embedder, directory: Path) -> _Embedded:
     gallery = scan_gallery(directory)
     with report_progress("inspecting photos", len(gallery.photos)) as advance:
         photos = inspect_gallery(gallery, advance=advance).photos
-    images = (prepare((directory / photo.photo.path).read_bytes(), side_px=embedder.side_px) for photo in photos)
+    sources = (PhotoSource(path=directory / photo.photo.path, sha256=photo.sha256) for photo in photos)
+    images = (prepare(source.read(), side_px=embedder.side_px) for source in sources)
     with report_progress("embedding photos", len(photos)) as advance:
         rows = list(embedder.stream(images, advance=advance))
     return _Embedded(
@@ -77,11 +79,17 @@ def _embed_gallery(embedder: Embedder, directory: Path) -> _Embedded:
 
 
 def _find_unseen(bundle: Bundle, photos: Sequence[InspectedPhoto]) -> NDArray[np.bool_]:
-    """Return (N,) which photos the head was not trained on, by content and by perceptual hash."""
+    """Return (N,) which photos the head was trained on neither themselves, nor by a look-alike or their group."""
     trained = bundle.read_trained_photos()
     contents = {photo.sha256 for photo in trained}
-    looks = {photo.perceptual_hash for photo in trained}
-    return np.array([photo.sha256 not in contents and photo.perceptual_hash not in looks for photo in photos])
+    groups = {(photo.family, photo.group) for photo in trained}
+    hashes = np.array([int(photo.perceptual_hash, 16) for photo in trained], dtype=np.uint64)  # (T,)
+    unseen = np.zeros(len(photos), dtype=np.bool_)
+    for i, photo in enumerate(photos):
+        differing = np.bitwise_count(hashes ^ np.uint64(int(photo.perceptual_hash, 16)))
+        known = photo.sha256 in contents or (photo.photo.family, photo.group) in groups
+        unseen[i] = not known and (len(hashes) == 0 or differing.min() > MAX_DIFFERING_BITS)
+    return unseen
 
 
 def _score(bundle: Bundle, found: _Embedded, reference: _Embedded, unseen: NDArray[np.bool_]) -> dict[str, Any]:
@@ -93,22 +101,33 @@ def _score(bundle: Bundle, found: _Embedded, reference: _Embedded, unseen: NDArr
     groups = [photo.group for photo in queries]
     excluded = _exclude_own(queries, reference.photos, by_group=reference is found)
 
-    def figures(vectors: NDArray[np.float32], references: NDArray[np.float32]) -> dict[str, Any]:
-        scores = score_retrieval(vectors[unseen] @ references.T, query_labels, labels, excluded=excluded)
-        return {
-            "recall_at_1": asdict(estimate(scores.hit_at_1, groups)),
-            "map_at_r": asdict(estimate(scores.average_precision_at_r, groups)),
-        }
-
+    trained = score_retrieval(
+        found.embeddings[unseen] @ reference.embeddings.T, query_labels, labels, excluded=excluded
+    )
+    frozen = score_retrieval(found.features[unseen] @ reference.features.T, query_labels, labels, excluded=excluded)
+    judged = ~np.isnan(trained.hit_at_1)
+    if not judged.any():
+        raise TrainingError(
+            "no photo can be judged: expected the reference to hold other groups of the same families, received "
+            f"families {sorted({photo.photo.family for photo in reference.photos})}; give `--reference`"
+        )
     return {
-        "n": len(queries),
-        "families": {name: int((query_labels == i).sum()) for name, i in number.items()},
+        "n": int(judged.sum()),
+        "unjudged": int((~judged).sum()),
+        "families": {name: int((query_labels[judged] == i).sum()) for name, i in number.items()},
         "reference_photos": len(reference.photos),
-        **figures(found.embeddings, reference.embeddings),
+        **_estimate(trained, groups),
         "chance_recall_at_1": chance_recall_at_1(query_labels, labels, excluded=excluded),
-        "frozen": figures(found.features, reference.features),
+        "frozen": _estimate(frozen, groups),
         "fingerprint": bundle.card.fingerprint,
         "weights": bundle.card.weights.model_dump(),
+    }
+
+
+def _estimate(scores: RetrievalScores, groups: Sequence[str]) -> dict[str, Any]:
+    return {
+        "recall_at_1": asdict(estimate(scores.hit_at_1, groups)),
+        "map_at_r": asdict(estimate(scores.average_precision_at_r, groups)),
     }
 
 

@@ -1,6 +1,7 @@
 """Writing the embedder bundle."""
 
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,7 +19,7 @@ from beedex.training.errors import TrainingError
 from beedex.training.features import convert_to_openvino
 from beedex.training.trainingset import TrainingSet
 
-__all__ = ["Provenance", "export_bundle", "refuse_foreign_directory"]
+__all__ = ["Provenance", "export_bundle", "refuse_unusable_directory"]
 
 RECORDED_DISTRIBUTIONS = ("beedex", "keras", "numpy", "openvino", "pillow", "tensorflow")
 
@@ -40,17 +41,21 @@ class Provenance:
     calibration: Calibration
 
 
-def refuse_foreign_directory(path: Path) -> None:
-    """Check, before hours of work, that a bundle may be written to *path*.
+def refuse_unusable_directory(path: Path) -> None:
+    """Check, before hours of work, that a bundle may and can be written to *path*.
 
     Raises:
         TrainingError: something is there that is no bundle.
+        OSError: nothing can be written there.
     """
     if path.exists() and not (path / "embedder.json").is_file() and (not path.is_dir() or any(path.iterdir())):
         raise TrainingError(
             f"{path} exists and is no embedder bundle: expected a new directory or an earlier bundle, which is "
             "replaced; choose another `--out`"
         )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent):
+        pass
 
 
 def export_bundle(path: Path, embedder: keras.Model, data: TrainingSet, provenance: Provenance) -> BundleCard:
@@ -65,8 +70,8 @@ def export_bundle(path: Path, embedder: keras.Model, data: TrainingSet, provenan
     network = convert_to_openvino(embedder)
     with write_directory(path, replace=True) as directory:
         embedder.save(directory / KERAS_NAME)
-        # float16 halves the file; the kernels of the distilled weights are float16 anyway, and for ImageNet's the
-        # vectors keep a cosine above 0.99999. Computing stays in float32.
+        # float16 halves the file, and the kernels of the bundled weights are float16 anyway; of other weights it takes
+        # the last digits, which the tests of one embedding bound. Computing stays in float32.
         ov.save_model(network, directory / NETWORK_NAME, compress_to_fp16=True)
         return seal_bundle(
             directory,
@@ -95,9 +100,16 @@ def export_bundle(path: Path, embedder: keras.Model, data: TrainingSet, provenan
 
 def _read_git_revision() -> str | None:
     """Return the revision of the working tree that this code runs from, if it is one."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+    here = Path(__file__)
+    # An environment inside somebody's own repository is not that repository.
+    if _run_git("-C", str(here.parent), "ls-files", "--error-unmatch", here.name) is None:
+        return None
+    return _run_git("-C", str(here.parent), "describe", "--always", "--dirty", "--abbrev=40")
+
+
+def _run_git(*words: str) -> str | None:
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 - fixed arguments
+        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603, S607 - fixed words; git is wherever the person has it
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
+    return done.stdout.strip() or None if done.returncode == 0 else None

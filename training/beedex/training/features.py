@@ -10,7 +10,6 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -25,26 +24,15 @@ from beedex.index.inference import InferencePool
 from beedex.index.photos import decode
 from beedex.index.preprocessing import Preprocessing, fit
 from beedex.index.progress import Advance, ignore_progress
+from beedex.training.model import TAPS
+from beedex.training.sources import PhotoSource
 from beedex.training.views import VIEWS_VERSION, draw_view
 from beedex.training.weights import IMAGE_SIDE_PX, hash_weights
 
-__all__ = ["FeatureSource", "compute_features", "convert_to_openvino"]
+__all__ = ["compute_features", "convert_to_openvino"]
 
 # Photos decoded ahead of the network.
 DECODED_AHEAD = 4
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FeatureSource:
-    """A photo whose features are wanted.
-
-    Attributes:
-        path: of the file.
-        sha256: of its bytes.
-    """
-
-    path: Path
-    sha256: str
 
 
 def convert_to_openvino(model: keras.Model) -> ov.Model:
@@ -62,7 +50,7 @@ def convert_to_openvino(model: keras.Model) -> ov.Model:
 
 
 def compute_features(
-    photos: Sequence[FeatureSource],
+    photos: Sequence[PhotoSource],
     backbone: keras.Model,
     *,
     views: int,
@@ -103,7 +91,7 @@ def _name_folder(backbone: keras.Model, *, views: int, seed: int) -> str:
     key = {
         "preprocessing": Preprocessing().model_dump(mode="json"),
         "backbone": hash_weights(backbone),
-        "layers": [layer.name for layer in backbone.layers],
+        "taps": TAPS,
         "views": views,
         "views_version": VIEWS_VERSION,
         "seed": seed,
@@ -111,11 +99,11 @@ def _name_folder(backbone: keras.Model, *, views: int, seed: int) -> str:
     return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def _draw_views(photos: Sequence[FeatureSource], *, views: int, seed: int) -> Iterator[NDArray[np.uint8]]:
+def _draw_views(photos: Sequence[PhotoSource], *, views: int, seed: int) -> Iterator[NDArray[np.uint8]]:
     """Yield V prepared views of each photo in turn, decoding a few photos ahead."""
 
-    def prepare_views(photo: FeatureSource) -> list[NDArray[np.uint8]]:
-        image = decode(photo.path.read_bytes(), needed_side_px=IMAGE_SIDE_PX)
+    def prepare_views(photo: PhotoSource) -> list[NDArray[np.uint8]]:
+        image = decode(photo.read(), needed_side_px=IMAGE_SIDE_PX)
         # Chance depends on the photo's bytes and the seed alone: neither order nor neighbors change a view.
         generator = np.random.default_rng([seed, int(photo.sha256[:16], 16)])
         return [fit(image, IMAGE_SIDE_PX), *(draw_view(image, IMAGE_SIDE_PX, generator) for _ in range(views - 1))]

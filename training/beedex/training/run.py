@@ -2,24 +2,25 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from beedex.index.gallery import scan_gallery
 from beedex.index.metrics import estimate
-from beedex.index.photos import decode
-from beedex.index.preprocessing import fit
+from beedex.index.preprocessing import prepare
 from beedex.index.progress import report_progress
 from beedex.training.calibration import fit_calibration
 from beedex.training.crossvalidation import CrossValidation, LabelledFeatures, count_heads, cross_validate
-from beedex.training.export import Provenance, export_bundle, refuse_foreign_directory
+from beedex.training.errors import TrainingError
+from beedex.training.export import Provenance, export_bundle, refuse_unusable_directory
 from beedex.training.features import compute_features
 from beedex.training.fit import FitConfig, fit_head
 from beedex.training.model import HeadShape, build_backbone, build_embedder, measure_batchnorm
 from beedex.training.trainingset import TrainingSet, read_training_set
-from beedex.training.weights import IMAGE_SIDE_PX, hash_weights, load_inception
+from beedex.training.weights import NamedWeights, hash_weights, load_inception
 
 __all__ = ["TrainConfig", "train_embedder"]
 
@@ -35,8 +36,7 @@ class TrainConfig:
         weights: ``"imagenet"``, ``"bundled"``, ``"random"`` or a path.
         views: V, how often each photo goes through the backbone: once as it is, then varied.
         shape: of the head.
-        fit: how heads are trained.
-        seed: of views, folds and a random backbone; `fit` has its own.
+        fit: how heads are trained; its seed also draws the views, the folds and a random backbone.
         cache: the folder that keeps features from run to run.
     """
 
@@ -44,7 +44,6 @@ class TrainConfig:
     views: int = 4
     shape: HeadShape = field(default_factory=HeadShape)
     fit: FitConfig = field(default_factory=FitConfig)
-    seed: int = 0
     cache: Path = Path("~/.cache/beedex")
 
     def __post_init__(self) -> None:
@@ -66,14 +65,27 @@ def train_embedder(gallery_dir: Path, out: Path, config: TrainConfig) -> dict[st
         fingerprint.
 
     Raises:
-        BeedexError: the gallery, the weights or *out* can't be used; nothing is written then.
+        BeedexError: the gallery, the weights, *out* or the cache can't be used; no bundle is written then.
     """
-    refuse_foreign_directory(out)
-    data = read_training_set(gallery_dir)
-    inception, weights = load_inception(config.weights, seed=config.seed)
+    try:
+        return _train(gallery_dir, out, config)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise TrainingError(
+            f"a file can't be read or written: {error.strerror or error}{where}; mend that and run the command again, "
+            "computed features are kept"
+        ) from error
+
+
+def _train(gallery_dir: Path, out: Path, config: TrainConfig) -> dict[str, Any]:
+    refuse_unusable_directory(out)
+    gallery = scan_gallery(gallery_dir)
+    # The network may be missing, and the photos take long to open.
+    inception, weights = load_inception(config.weights, seed=config.fit.seed)
+    data = read_training_set(gallery)
     backbone = build_backbone(inception)
     if weights.kind == "random":
-        measure_batchnorm(backbone, _prepare_some(data, config.seed))
+        measure_batchnorm(backbone, _prepare_some(data, config.fit.seed))
         weights = weights.model_copy(update={"sha256": hash_weights(backbone)})
     features = _compute(data, backbone, config)
     with report_progress("cross-validating heads", count_heads(len(data.families))) as advance:
@@ -90,11 +102,12 @@ def train_embedder(gallery_dir: Path, out: Path, config: TrainConfig) -> dict[st
 def summarize(data: TrainingSet, held_out: CrossValidation) -> dict[str, Any]:
     """Return the figures of a cross-validation under the names that the commands print."""
     return {
-        "n": len(data.photos),
+        "n": int((~np.isnan(held_out.trained.hit_at_1)).sum()),
+        "photos": len(data.photos),
         "groups": len(set(data.groups)),
         "families": {name: int((data.labels == number).sum()) for number, name in enumerate(data.families)},
-        "protocol": f"{held_out.folds}-fold cross-validation by group: each photo is looked up among the photos that "
-        "the fold's head was trained on",
+        "protocol": f"{held_out.folds}-fold cross-validation by group: each photo is looked up among those of the "
+        "other folds, by a head that was trained on them",
         "recall_at_1": asdict(estimate(held_out.trained.hit_at_1, data.groups)),
         "map_at_r": asdict(estimate(held_out.trained.average_precision_at_r, data.groups)),
         "chance_recall_at_1": held_out.chance,
@@ -105,6 +118,7 @@ def summarize(data: TrainingSet, held_out: CrossValidation) -> dict[str, Any]:
         "recall_at_1_by_family": {
             name: float(np.nanmean(held_out.trained.hit_at_1[data.labels == number]))
             for number, name in enumerate(data.families)
+            if not np.isnan(held_out.trained.hit_at_1[data.labels == number]).all()
         },
         "left_out": list(data.left_out),
     }
@@ -116,7 +130,7 @@ def _compute(data: TrainingSet, backbone: keras.Model, config: TrainConfig) -> L
             data.sources,
             backbone,
             views=config.views,
-            seed=config.seed,
+            seed=config.fit.seed,
             cache=config.cache.expanduser(),
             advance=advance,
         )
@@ -127,11 +141,13 @@ def _prepare_some(data: TrainingSet, seed: int) -> NDArray[np.uint8]:
     """Return up to `STATISTICS_PHOTOS` photos, prepared, in random order."""
     order = np.random.default_rng(seed).permutation(len(data.photos))[:STATISTICS_PHOTOS]
     sources = data.sources
-    return np.stack([fit(decode(sources[i].path.read_bytes(), needed_side_px=IMAGE_SIDE_PX)) for i in order])
+    return np.stack([prepare(sources[i].read()) for i in order])
 
 
 def _describe(config: TrainConfig) -> dict[str, Any]:
     """Return the configuration as plain data, without the machine's paths."""
     described = asdict(config)
     del described["cache"]
+    if config.weights not in get_args(NamedWeights):
+        described["weights"] = Path(config.weights).name
     return described

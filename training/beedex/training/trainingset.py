@@ -1,16 +1,15 @@
 """From a gallery on disk to the photos that a run trains on."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.index.gallery import scan_gallery
+from beedex.index.gallery import Gallery
 from beedex.index.inspection import InspectedPhoto, Inspection, inspect_gallery
 from beedex.index.progress import report_progress
 from beedex.training.errors import TrainingError
-from beedex.training.features import FeatureSource
+from beedex.training.sources import PhotoSource
 
 __all__ = ["TrainingSet", "read_training_set"]
 
@@ -42,23 +41,24 @@ class TrainingSet:
         return tuple(photo.group for photo in self.photos)
 
     @property
-    def sources(self) -> tuple[FeatureSource, ...]:
+    def sources(self) -> tuple[PhotoSource, ...]:
         """(N,) what features are computed from."""
         root = self.inspection.gallery.root
-        return tuple(FeatureSource(path=root / photo.photo.path, sha256=photo.sha256) for photo in self.photos)
+        return tuple(PhotoSource(path=root / photo.photo.path, sha256=photo.sha256) for photo in self.photos)
 
 
-def read_training_set(gallery_dir: Path) -> TrainingSet:
-    """Scan, inspect and sort a gallery.
+def read_training_set(gallery: Gallery) -> TrainingSet:
+    """Inspect and sort a gallery.
 
     Raises:
-        GalleryError: it is no gallery, or holds no readable photo.
+        GalleryError: it holds no readable photo.
         TrainingError: fewer than two families have photos of two groups.
     """
-    gallery = scan_gallery(gallery_dir)
     with report_progress("inspecting photos", len(gallery.photos)) as advance:
         inspection = inspect_gallery(gallery, advance=advance)
-    offered = [photo for photo in inspection.photos if (photo.photo.split or "").lower() not in HELD_OUT_SPLITS]
+    # A group is held out whole: one photo of an animal in training gives away the others.
+    held_out = {photo.group for photo in inspection.photos if (photo.photo.split or "").lower() in HELD_OUT_SPLITS}
+    offered = [photo for photo in inspection.photos if photo.group not in held_out]
     groups_of: dict[str, set[str]] = {}
     for photo in offered:
         groups_of.setdefault(photo.photo.family, set()).add(photo.group)
@@ -66,8 +66,8 @@ def read_training_set(gallery_dir: Path) -> TrainingSet:
     small = sorted(set(inspection.gallery.families) - set(families))
     if len(families) < 2:
         raise TrainingError(
-            f"{gallery_dir} can't be trained on: expected two families with photos of two groups each (two animals, or "
-            f"two scenes), received {len(families)}; `beedex gallery check {gallery_dir}` lists them"
+            f"{gallery.root} can't be trained on: expected two families with photos of two groups each (two animals, "
+            f"or two scenes), received {len(families)}; `beedex gallery check {gallery.root}` lists them"
         )
     photos = tuple(photo for photo in offered if photo.photo.family in families)
     number = {family: i for i, family in enumerate(families)}
@@ -90,7 +90,7 @@ def _say_left_out(inspection: Inspection, held_out: int, small: list[str]) -> tu
     if inspection.duplicates:
         notes.append(f"{len(inspection.duplicates)} photos are copies of others")
     if held_out:
-        notes.append(f"{held_out} photos of the held-out split are kept for `beedex evaluate`")
+        notes.append(f"{held_out} photos of held-out groups are kept for `beedex evaluate`")
     if small:
         notes.append(f"families with fewer than two groups are not trained on: {', '.join(small)}")
     return tuple(notes)

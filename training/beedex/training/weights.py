@@ -12,10 +12,11 @@ import keras
 from beedex.index.bundle import WeightsProvenance
 from beedex.training.errors import WeightsError
 
-__all__ = ["IMAGE_SIDE_PX", "hash_weights", "load_inception"]
+__all__ = ["IMAGE_SIDE_PX", "NamedWeights", "hash_weights", "load_inception"]
 
 IMAGE_SIDE_PX = 299
 
+# The values of `--weights` that are no paths.
 NamedWeights = Literal["imagenet", "bundled", "random"]
 
 # A download that brought no byte in this time is given up. Keras itself sets no limit: behind a firewall that drops
@@ -23,6 +24,8 @@ NamedWeights = Literal["imagenet", "bundled", "random"]
 DOWNLOAD_PATIENCE_S = 8.0
 # A little less than the file that Keras distributes has (87,910,968); from there on Keras builds the network.
 WHOLE_DOWNLOAD_BYTES = 87_000_000
+# With the file there, a silent minute means that Keras found it damaged and is downloading it again, in vain.
+BUILD_PATIENCE_S = 60.0
 WAYS_OUT = (
     "use `--weights bundled` (pip install 'beedex[offline]'), `--weights PATH` with a Keras file of InceptionV3 "
     "without its top, or `--weights random` to try the commands out"
@@ -126,9 +129,10 @@ def _download_imagenet() -> keras.Model:
         thread.join(timeout=0.2)
         if (now := _count_downloaded_bytes()) != seen:
             seen, last_change = now, time.monotonic()
-        if thread.is_alive() and time.monotonic() - last_change > DOWNLOAD_PATIENCE_S and seen < WHOLE_DOWNLOAD_BYTES:
+        patience_s = DOWNLOAD_PATIENCE_S if seen < WHOLE_DOWNLOAD_BYTES else BUILD_PATIENCE_S
+        if thread.is_alive() and time.monotonic() - last_change > patience_s:
             raise WeightsError(
-                f"ImageNet's weights can't be downloaded: nothing arrived in {DOWNLOAD_PATIENCE_S:.0f} s; {WAYS_OUT}"
+                f"ImageNet's weights can't be downloaded: nothing arrived in {patience_s:.0f} s; {WAYS_OUT}"
             )
     if isinstance(outcome[0], Exception):
         raise WeightsError(
