@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from beedex.index.decision import PHOTOS_OF_EVIDENCE, Calibration, Verdict, decide, soften, weigh_families
 
-FAMILIES = ("honey", "mason", "mining", "carpenter")
-SIZES = dict.fromkeys(FAMILIES, 40)
+FAMILIES: tuple[str, ...] = ("honey", "mason", "mining", "carpenter")
+SIZES: dict[str, int] = dict.fromkeys(FAMILIES, 40)
 CALIBRATED = Calibration(temperature=0.1, match_from=0.7, unknown_below=0.4)
 
 neighbors = st.lists(st.tuples(st.floats(-1, 1, width=32), st.sampled_from(FAMILIES)), min_size=1, max_size=40)
