@@ -9,7 +9,7 @@ from importlib.metadata import files
 
 import beedex.client
 
-HEAVY = ("tensorflow", "keras", "faiss", "openvino", "PIL", "pydantic")
+HEAVY = ("tensorflow", "keras", "faiss", "openvino", "PIL")
 LEAKS = ("client", "index", "protos", "server", "training")
 
 

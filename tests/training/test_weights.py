@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +13,8 @@ pytestmark = pytest.mark.slow
 
 TRAIN = """
 import sys
-from beedex.training.weights import load_inception
 import time
+from beedex.training.weights import load_inception
 started = time.monotonic()
 try:
     load_inception(sys.argv[1])
@@ -53,13 +52,12 @@ def test_a_silent_network_is_given_up_within_ten_seconds(tmp_path: Path) -> None
 def test_a_refused_download_names_the_other_ways(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         closed_port = listener.getsockname()[1]
-    started = time.monotonic()
 
-    kind, _, message = load_in_subprocess("imagenet", tmp_path, closed_port)
+    kind, seconds, message = load_in_subprocess("imagenet", tmp_path, closed_port)
 
     assert kind == "WeightsError"
     assert all(way in message for way in ("--weights bundled", "--weights PATH", "--weights random"))
-    assert time.monotonic() - started < 100
+    assert seconds < 10
 
 
 @pytest.mark.parametrize("content", [b"", b"not a weights file"])
