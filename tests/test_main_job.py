@@ -1,5 +1,6 @@
 """The main job from end to end, as `make demo` runs it, with real processes and InceptionV3."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -97,7 +98,8 @@ def test_an_indexed_photo_finds_itself_first(demo, target) -> None:
 
 
 def test_a_second_index_build_embeds_nothing(demo, run_beedex) -> None:
-    done = run_beedex("index", "build", demo.gallery, "--embedder", demo.bundle, "--index", demo.index)
+    done = run_beedex("index", "build", demo.gallery, "--embedder", demo.bundle, "--index", demo.index, "--json")
 
     assert done.returncode == 0, done.stderr
-    assert "nothing changed" in (done.stdout + done.stderr).lower()
+    summary = json.loads(done.stdout)
+    assert (summary["embedded"], summary["reused"], summary["published"]) == (0, 144, False)

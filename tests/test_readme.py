@@ -46,8 +46,9 @@ def test_the_readmes_python_prints_what_the_readme_shows(served_demo: str) -> No
         for block in BLOCKS:
             exec(compile(block.replace("127.0.0.1:50051", served_demo), "README.md", "exec"), {})  # noqa: S102
 
-    shown = README.split(BLOCKS[0])[1].split("```\n")[1].split("\n\n##")[0]
-    expected = [line.strip() for line in shown.strip().splitlines()]
+    shown = re.search(r"```\s+```\n(.*?)```", README[README.index(BLOCKS[0]) :], re.DOTALL)
+    assert shown is not None
+    expected = shown[1].strip().splitlines()
     found = printed.getvalue().strip().splitlines()
     assert [re.sub(NUMBER, "#", line) for line in found] == [re.sub(NUMBER, "#", line) for line in expected]
     # The last digit may differ from one CPU to another.

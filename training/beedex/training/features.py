@@ -19,7 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from beedex.index.durable import replace_file
-from beedex.index.embedder import FEATURES_OUTPUT
+from beedex.index.embedder import EMBEDDING_OUTPUT, FEATURES_OUTPUT
 from beedex.index.inference import InferencePool
 from beedex.index.photos import decode
 from beedex.index.preprocessing import Preprocessing, fit
@@ -46,7 +46,23 @@ def convert_to_openvino(model: keras.Model) -> ov.Model:
         outputs = model(image, training=False)
         return outputs if isinstance(outputs, dict) else {model.output_names[0]: outputs}
 
-    return ov.convert_model(tf.function(serve, input_signature=[signature]))
+    network = ov.convert_model(tf.function(serve, input_signature=[signature]))
+    _rename_operations(network)
+    return network
+
+
+def _rename_operations(network: ov.Model) -> None:
+    """Number the operations in their order.
+
+    TensorFlow's names count on from conversion to conversion, and they are in the network file: the same network would
+    have another fingerprint when the process had converted another one before.
+    """
+    for number, operation in enumerate(network.get_ordered_ops()):
+        operation.set_friendly_name(f"{operation.get_type_name()}_{number}")
+        if operation.get_type_name() not in ("Parameter", "Result"):
+            kept = {EMBEDDING_OUTPUT, FEATURES_OUTPUT}
+            for output in operation.outputs():
+                output.get_tensor().set_names(kept & output.get_tensor().get_names())
 
 
 def compute_features(
