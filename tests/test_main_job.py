@@ -58,12 +58,13 @@ def test_the_offline_figure_is_the_online_figure(demo) -> None:
 
 
 def test_every_answer_shows_its_evidence(demo) -> None:
+    fingerprint = load_bundle(demo.bundle).card.fingerprint
     for answer in demo.outcome["answers"]:
         assert answer["error"] is None
         assert answer["verdict"] in ("MATCH", "AMBIGUOUS", "UNKNOWN")
         assert sum(score["probability"] for score in answer["families"]) == pytest.approx(1, abs=1e-5)
         assert len(answer["neighbors"]) == 3
-        assert answer["fingerprint"] == load_bundle(demo.bundle).card.fingerprint
+        assert answer["fingerprint"] == fingerprint
 
 
 def test_one_photo_has_one_embedding_everywhere(demo, target) -> None:

@@ -51,22 +51,26 @@ def evaluate_embedder(bundle_dir: Path, gallery_dir: Path, *, reference_dir: Pat
         BeedexError: the bundle or a gallery can't be used, or no photo is unseen.
     """
     bundle = load_bundle(bundle_dir)
-    with Embedder.open(bundle) as embedder:
-        found = _embed_gallery(embedder, gallery_dir)
-        reference = _embed_gallery(embedder, reference_dir) if reference_dir else found
-    unseen = _find_unseen(bundle, found.photos)
+    photos = _inspect(gallery_dir)
+    unseen = _find_unseen(bundle, photos)
     if not unseen.any():
         raise TrainingError(
             f"every photo of {gallery_dir} was trained on, so that no figure on them means anything: expected unseen "
             f"photos; give another gallery, or read the cross-validated figures in {bundle_dir / 'embedder.json'}"
         )
+    with Embedder.open(bundle) as embedder:
+        found = _embed(embedder, gallery_dir, photos)
+        reference = _embed(embedder, reference_dir, _inspect(reference_dir)) if reference_dir else found
     return _score(bundle, found, reference, unseen) | {"seen": int((~unseen).sum())}
 
 
-def _embed_gallery(embedder: Embedder, directory: Path) -> _Embedded:
+def _inspect(directory: Path) -> tuple[InspectedPhoto, ...]:
     gallery = scan_gallery(directory)
     with report_progress("inspecting photos", len(gallery.photos)) as advance:
-        photos = inspect_gallery(gallery, advance=advance).photos
+        return inspect_gallery(gallery, advance=advance).photos
+
+
+def _embed(embedder: Embedder, directory: Path, photos: tuple[InspectedPhoto, ...]) -> _Embedded:
     sources = (PhotoSource(path=directory / photo.photo.path, sha256=photo.sha256) for photo in photos)
     images = (prepare(source.read(), side_px=embedder.side_px) for source in sources)
     with report_progress("embedding photos", len(photos)) as advance:
