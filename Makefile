@@ -25,7 +25,9 @@ $(VENV)/ready: requirements.lock pyproject.toml training/weights/pyproject.toml
 demo: setup
 	$(BIN)/beedex demo --home $(HOME_OF_DEMO)
 
+# The docstrings' examples first, then the tests.
 test: setup
+	$(BIN)/pytest --quiet --doctest-modules index/beedex training/beedex server/beedex client/beedex
 	$(BIN)/pytest
 
 check: setup proto-check wheel-check
