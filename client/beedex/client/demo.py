@@ -22,7 +22,7 @@ __all__ = ["DemoError", "DemoSettings", "run_demo"]
 GALLERY_SEED = 7
 HELD_OUT_SEED = 1009
 
-# Loading OpenVINO and the snapshot takes about three seconds on two cores; a loaded machine is slower.
+# Loading OpenVINO and the snapshot takes one or two seconds on two cores; a loaded machine is slower.
 SERVER_START_S = 120.0
 SERVER_STOP_S = 30.0
 POLL_S = 0.05

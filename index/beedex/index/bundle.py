@@ -160,7 +160,7 @@ def load_bundle(path: Path, *, verify: bool = True) -> Bundle:
 
     Args:
         path: the directory that `beedex train` wrote.
-        verify: whether every file's sha256 is computed (0.2 s for InceptionV3) or only its presence checked.
+        verify: whether every file's sha256 is computed (half a second for InceptionV3) or only its presence checked.
 
     Raises:
         BundleError: it is no bundle, of another version, incomplete or damaged.

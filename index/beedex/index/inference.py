@@ -39,7 +39,7 @@ class InferencePool:
         config: dict[str, Any] = {
             properties.hint.performance_mode: properties.hint.PerformanceMode.THROUGHPUT,
             # CPUs with bfloat16 units would otherwise compute in bfloat16, and the same photo would get another
-            # vector (cosine 0.999) on another machine.
+            # vector on another machine.
             properties.hint.inference_precision: ov.Type.f32,
         }
         if threads is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.index.bundle import Bundle, load_bundle
+from beedex.index.bundle import CARD_NAME, Bundle, load_bundle
 from beedex.index.embedder import Embedder
 from beedex.index.gallery import scan_gallery
 from beedex.index.inspection import MAX_DIFFERING_BITS, InspectedPhoto, inspect_gallery
@@ -56,7 +56,7 @@ def evaluate_embedder(bundle_dir: Path, gallery_dir: Path, *, reference_dir: Pat
     if not unseen.any():
         raise TrainingError(
             f"every photo of {gallery_dir} was trained on, so that no figure on them means anything: expected unseen "
-            f"photos; give another gallery, or read the cross-validated figures in {bundle_dir / 'embedder.json'}"
+            f"photos; give another gallery, or read the cross-validated figures in {bundle_dir / CARD_NAME}"
         )
     with Embedder.open(bundle) as embedder:
         found = _embed(embedder, gallery_dir, photos)

@@ -11,7 +11,15 @@ from typing import Any
 import keras
 import openvino as ov
 
-from beedex.index.bundle import KERAS_NAME, NETWORK_NAME, BundleCard, TrainedPhoto, WeightsProvenance, seal_bundle
+from beedex.index.bundle import (
+    CARD_NAME,
+    KERAS_NAME,
+    NETWORK_NAME,
+    BundleCard,
+    TrainedPhoto,
+    WeightsProvenance,
+    seal_bundle,
+)
 from beedex.index.decision import Calibration
 from beedex.index.durable import write_directory
 from beedex.index.preprocessing import Preprocessing
@@ -48,7 +56,7 @@ def refuse_unusable_directory(path: Path) -> None:
         TrainingError: something is there that is no bundle.
         OSError: nothing can be written there.
     """
-    if path.exists() and not (path / "embedder.json").is_file() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not (path / CARD_NAME).is_file() and (not path.is_dir() or any(path.iterdir())):
         raise TrainingError(
             f"{path} exists and is no embedder bundle: expected a new directory or an earlier bundle, which is "
             "replaced; choose another `--out`"
