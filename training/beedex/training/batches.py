@@ -235,8 +235,8 @@ class _Family:
     ) -> NDArray[np.int64]:
         """Choose one more place for each hand (hands, held): of another group if it has only one, else a new one."""
         total = len(ranks)
-        rows, columns = held.shape
-        chosen: NDArray[np.int64] = generator.integers(max(total - columns, 0) or total, size=rows)
+        columns = held.shape[1]
+        chosen: NDArray[np.int64] = generator.integers(max(total - columns, 0) or total, size=len(held))
         if columns < total:
             # A number among those that are not held becomes a place by stepping over the held ones, lowest first.
             for place in np.sort(held, axis=1).T:
