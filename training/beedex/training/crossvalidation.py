@@ -188,9 +188,10 @@ def _weigh(similarities: NDArray[np.float32], known: LabelledFeatures) -> NDArra
 
 
 def _empty_scores(count: int) -> RetrievalScores:
-    return RetrievalScores(np.full(count, np.nan), np.full(count, np.nan))
+    return RetrievalScores(*(np.full(count, np.nan) for _ in range(3)))
 
 
 def _store(scores: RetrievalScores, where: NDArray[np.int64], found: RetrievalScores) -> None:
     scores.hit_at_1[where] = found.hit_at_1
+    scores.r_precision[where] = found.r_precision
     scores.average_precision_at_r[where] = found.average_precision_at_r
