@@ -1,13 +1,12 @@
-"""Training heads on features made for the purpose, and joining them to the network."""
+"""Training heads on features made for the purpose."""
 
-import keras
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from beedex.index.metrics import score_retrieval
 from beedex.training.fit import FitConfig, TrainedHead, fit_head
-from beedex.training.model import HeadShape, build_embedder, measure_batchnorm, standardize
+from beedex.training.model import HeadShape
 
 FEATURES = 64
 SHAPE = HeadShape(dimension=16)
@@ -58,46 +57,6 @@ def test_the_same_seed_trains_the_same_head(head: TrainedHead) -> None:
 
     for first, second in zip(head.head.get_weights(), again.head.get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)
-
-
-@pytest.mark.parametrize("hidden_units", [0, 24])
-def test_the_joined_network_gives_the_heads_vectors(hidden_units: int) -> None:
-    """The standardization folded into the first Dense layer changes nothing."""
-    features, labels = draw_features(2)
-    shape = HeadShape(dimension=16, hidden_units=hidden_units)
-    trained = fit_head(features, labels, [str(i) for i in range(len(labels))], shape, QUICK)
-    image = keras.Input((299, 299, 3), dtype="uint8", name="image")
-    flat = keras.layers.Flatten()(keras.layers.AveragePooling2D(74)(keras.layers.Rescaling(1 / 255)(image)))
-    tiny = keras.Model(image, keras.layers.Dense(FEATURES)(flat))
-    photos = np.random.default_rng(1).integers(0, 256, (3, 299, 299, 3), dtype=np.uint8)
-
-    outputs = build_embedder(tiny, trained.head, mean=trained.mean, scale=trained.scale)(photos, training=False)
-
-    expected = trained.embed(tiny(photos).numpy())
-    np.testing.assert_allclose(outputs["embedding"].numpy(), expected, atol=1e-5)
-
-
-def test_standardized_features_have_no_mean_and_unit_size() -> None:
-    features, _ = draw_features(3)
-
-    mean, scale = standardize(features)
-
-    standardized = (features - mean) / scale
-    np.testing.assert_allclose(standardized.mean(axis=(0, 1)), 0, atol=1e-6)
-    assert (standardized**2).sum(axis=-1).mean() == pytest.approx(1, abs=1e-5)
-
-
-def test_batchnorm_statistics_become_those_of_the_photos() -> None:
-    image = keras.Input((299, 299, 3), dtype="uint8")
-    layer = keras.layers.BatchNormalization()
-    inner = keras.Sequential([keras.Input((299, 299, 3)), layer])
-    model = keras.Model(image, inner(keras.layers.Rescaling(1 / 255)(image)))
-    photos = np.random.default_rng(0).integers(0, 200, (32, 299, 299, 3), dtype=np.uint8)
-
-    measure_batchnorm(model, photos)
-
-    np.testing.assert_allclose(layer.moving_mean.numpy(), (photos / 255).mean(axis=(0, 1, 2)), rtol=1e-3)
-    assert layer.momentum == 0.99
 
 
 @pytest.mark.parametrize("settings", [{"photos_per_family": 1}, {"families_per_batch": 1}, {"mining": "none"}])

@@ -24,7 +24,7 @@ from beedex.index.decision import Calibration
 from beedex.index.durable import write_directory
 from beedex.index.preprocessing import Preprocessing
 from beedex.training.errors import TrainingError
-from beedex.training.features import convert_to_openvino
+from beedex.training.forward import convert_to_openvino
 from beedex.training.trainingset import TrainingSet
 
 __all__ = ["Provenance", "export_bundle", "refuse_unusable_directory"]

@@ -1,13 +1,11 @@
-"""The network: InceptionV3 without its top, pooled features, a small head, a unit vector.
+"""The network: the backbone's features, a small head, a unit vector.
 
     image (299, 299, 3) uint8
-      -> scaling to [-1, 1] -> InceptionV3, tapped after three of its blocks
-      -> mean and max over each tap's places, joined
-      -> features (7168,), unit norm       what the trained embedder is compared with
-      -> Dense (and one hidden layer, if asked for) -> embedding (128,), unit norm
+      -> backbone -> features (F,), unit norm             what the trained embedder is compared with
+      -> Dense (and one hidden layer, if asked for) -> embedding (D,), unit norm
 
 The same network trains and serves. While the backbone is frozen, the features of a photo never change, so the head
-trains on cached features alone and is joined to the backbone in the end.
+trains on stored features alone and is joined to the backbone in the end.
 """
 
 from dataclasses import dataclass
@@ -17,16 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beedex.index.embedder import EMBEDDING_OUTPUT, FEATURES_OUTPUT
+from beedex.training.features import Features
 from beedex.training.weights import IMAGE_SIDE_PX
 
-__all__ = ["TAPS", "HeadShape", "build_backbone", "build_embedder", "build_head", "measure_batchnorm", "standardize"]
-
-# Late blocks know things, earlier ones texture: hair, veins, punctures. While the drawn gallery was made, joining them
-# raised Recall@1 on 144 drawn bees from 0.73 to 0.78; on 154 field photos of wild bees it changed nothing that shows.
-TAPS = ("mixed10", "mixed7", "mixed5")
-
-# Photos in a forward pass that only measures statistics; larger ones need more memory for no gain.
-STATISTICS_BATCH = 16
+__all__ = [
+    "HeadShape",
+    "build_embedder",
+    "build_head",
+    "fold_standardization",
+    "mirror_photos",
+    "standardize",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,34 +43,25 @@ class HeadShape:
     dropout: float = 0.5
 
 
-def build_backbone(inception: keras.Model) -> keras.Model:
-    """Wrap InceptionV3 so that it takes a prepared photo and gives pooled features.
+def build_head(
+    feature_dimension: int, shape: HeadShape, *, seed: int, kernel: NDArray[np.floating] | None = None
+) -> keras.Model:
+    """Build the trained part: (B, F) features -> (B, D) unit vectors.
 
     Args:
-        inception: without its top, input in [-1, 1].
+        feature_dimension: F.
+        shape: its layers.
+        seed: of initial weights and dropout.
+        kernel: (F, D), what the only Dense layer starts from, its bias at 0; None for chance.
 
-    Returns:
-        A model (B, 299, 299, 3) uint8 -> (B, 7168) float32 of unit norm. Mean and max are joined because the one sees
-        how much of a pattern there is and the other whether it is there at all.
+    Raises:
+        ValueError: the kernel doesn't fit, or there is a hidden layer.
     """
-    image = keras.Input((IMAGE_SIDE_PX, IMAGE_SIDE_PX, 3), dtype="uint8", name="image")
-    scaled = keras.layers.Rescaling(1 / 127.5, offset=-1, name="scaling")(image)
-    tapped = keras.Model(inception.input, [inception.get_layer(tap).output for tap in TAPS], name="inception_v3")
-    parts = []
-    for tap, places in zip(TAPS, tapped(scaled), strict=True):  # (B, h, w, C)
-        mean = keras.layers.GlobalAveragePooling2D(name=f"{tap}_mean")(places)
-        highest = keras.layers.GlobalMaxPooling2D(name=f"{tap}_max")(places)
-        # Every layer is named: Keras's own numbers go on counting from model to model, and with them the names in the
-        # network file, and so the fingerprint, would depend on what else the process had built.
-        parts.append(keras.layers.UnitNormalization(name=f"{tap}_mean_unit")(mean))
-        parts.append(keras.layers.UnitNormalization(name=f"{tap}_max_unit")(highest))
-    joined = keras.layers.Concatenate(name="joined")(parts)  # (B, 7168)
-    features = keras.layers.UnitNormalization(name=FEATURES_OUTPUT)(joined)
-    return keras.Model(image, features, name="backbone")
-
-
-def build_head(feature_dimension: int, shape: HeadShape, *, seed: int) -> keras.Model:
-    """Build the trained part: (B, F) features -> (B, D) unit vectors."""
+    if kernel is not None and (shape.hidden_units or kernel.shape != (feature_dimension, shape.dimension)):
+        raise ValueError(
+            f"`kernel` must be {(feature_dimension, shape.dimension)} for a head without a hidden layer. "
+            f"Received: shape={kernel.shape}, hidden_units={shape.hidden_units}"
+        )
     features = keras.Input((feature_dimension,), name="features_in")
     hidden = keras.layers.Dropout(shape.dropout, seed=seed, name="drop_features")(features)
     if shape.hidden_units:
@@ -81,68 +71,104 @@ def build_head(feature_dimension: int, shape: HeadShape, *, seed: int) -> keras.
         )(hidden)
         hidden = keras.layers.Dropout(shape.dropout, seed=seed + 2, name="drop_hidden")(hidden)
     initializer = keras.initializers.GlorotUniform(seed=seed + 3)
-    vector = keras.layers.Dense(shape.dimension, kernel_initializer=initializer, name="vector")(hidden)
-    return keras.Model(features, keras.layers.UnitNormalization(name="unit_vector")(vector), name="head")
+    layer = keras.layers.Dense(shape.dimension, kernel_initializer=initializer, name="vector")
+    vector = keras.layers.UnitNormalization(name="unit_vector")(layer(hidden))
+    if kernel is not None:
+        layer.kernel.assign(kernel)
+    return keras.Model(features, vector, name="head")
 
 
-def standardize(features: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+def standardize(features: Features | NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
     """Return the mean and the scale by which features are shifted and divided before a head sees them.
 
     Pooled ReLU features all point the same way; without the shift their cosines lie between 0.8 and 1 and the first
     steps of training only undo that.
 
     Args:
-        features: (..., F).
+        features: of all views, read in pieces, or an array (..., F).
 
     Returns:
         (F,) mean, and one scale, chosen so that shifted and scaled features have a squared norm of 1 on average.
     """
-    rows = features.reshape(-1, features.shape[-1]).astype(np.float64)
-    mean = rows.mean(axis=0)
-    scale = float(np.sqrt(((rows - mean) ** 2).sum(axis=1).mean()))
-    return mean.astype(np.float32), scale if scale > 0 else 1.0
+    chunks = features.chunks() if isinstance(features, Features) else [features.reshape(-1, features.shape[-1])]
+    count, total, squares = 0, 0.0, 0.0
+    for chunk in chunks:
+        rows = chunk.astype(np.float64)  # (n, F)
+        count += len(rows)
+        total = total + rows.sum(axis=0)  # (F,)
+        squares += float((rows**2).sum())
+    mean = np.asarray(total) / count
+    # Unit vectors' squares in float64: the difference is exact to 1e-15.
+    variance = squares / count - float(mean @ mean)
+    return mean.astype(np.float32), float(np.sqrt(variance)) if variance > 1e-12 else 1.0
 
 
-def build_embedder(backbone: keras.Model, head: keras.Model, *, mean: NDArray[np.float32], scale: float) -> keras.Model:
+def fold_standardization(head: keras.Model, *, mean: NDArray[np.float32], scale: float) -> keras.Model:
+    """Return a head for features as they are, given one for standardized features.
+
+    The shift and the scale become part of the first Dense layer: W(x - m)/s + b is (W/s)x + (b - Wm/s).
+
+    Args:
+        head: as from `build_head`; it stays as it is.
+        mean: (F,).
+        scale: above 0.
+    """
+    folded = keras.models.clone_model(head)
+    folded.set_weights(head.get_weights())
+    first = next(layer for layer in folded.layers if isinstance(layer, keras.layers.Dense))
+    kernel, bias = (array.astype(np.float64) for array in first.get_weights())
+    first.set_weights([kernel / scale, bias - mean.astype(np.float64) @ kernel / scale])
+    return folded
+
+
+def build_embedder(
+    backbone: keras.Model, head: keras.Model, *, mean: NDArray[np.float32], scale: float, test_views: int = 1
+) -> keras.Model:
     """Join backbone and head into the network that serves.
-
-    The shift and the scale of `standardize` become part of the head's first Dense layer: W(x - m)/s + b is
-    (W/s)x + (b - Wm/s).
 
     Args:
         backbone: as from `build_backbone`.
         head: as from `build_head`, trained on standardized features.
-        mean: (F,).
+        mean: (F,), as from `standardize`.
         scale: above 0.
+        test_views: 2 for `mirror_photos`, which doubles the work.
 
     Returns:
         A model (B, 299, 299, 3) uint8 -> {"embedding": (B, D), "features": (B, F)}.
     """
-    joined = keras.models.clone_model(head)
-    joined.set_weights(head.get_weights())
-    first = next(layer for layer in joined.layers if isinstance(layer, keras.layers.Dense))
-    kernel, bias = (array.astype(np.float64) for array in first.get_weights())
-    first.set_weights([kernel / scale, bias - mean.astype(np.float64) @ kernel / scale])
     image = keras.Input((IMAGE_SIDE_PX, IMAGE_SIDE_PX, 3), dtype="uint8", name="image")
     features = backbone(image)
-    return keras.Model(image, {EMBEDDING_OUTPUT: joined(features), FEATURES_OUTPUT: features}, name="embedder")
+    outputs = {
+        EMBEDDING_OUTPUT: fold_standardization(head, mean=mean, scale=scale)(features),
+        FEATURES_OUTPUT: features,
+    }
+    return mirror_photos(keras.Model(image, outputs, name="embedder"), test_views=test_views)
 
 
-def measure_batchnorm(backbone: keras.Model, images: NDArray[np.uint8]) -> None:
-    """Set the moving statistics of every BatchNorm layer to those of *images*.
+def mirror_photos(embedder: keras.Model, *, test_views: int) -> keras.Model:
+    """Let an embedder look at a photo and at its mirror image, and answer with the mean direction of both.
 
-    A random backbone has statistics of 0 and 1, with which its activations fade or explode from block to block. A
-    pretrained one needs none of this.
+    It is part of the network, so that trainer, indexer and server can't disagree about it. The features are averaged
+    like the embedding: what the mirror image adds must not be credited to the head.
 
     Args:
-        backbone: changed in place.
-        images: (N, 299, 299, 3) uint8, in random order.
+        embedder: a model (B, 299, 299, 3) uint8 -> {"embedding": (B, D), "features": (B, F)}, unit vectors.
+        test_views: 1 to leave it as it is, or 2.
+
+    Raises:
+        ValueError: *test_views* is something else.
     """
-    layers = [layer for layer in backbone._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]  # noqa: SLF001 - Keras has no public walk over nested layers
-    momenta = [layer.momentum for layer in layers]
-    for step, start in enumerate(range(0, len(images), STATISTICS_BATCH)):
-        for layer in layers:
-            layer.momentum = step / (step + 1)  # the running mean over batches
-        backbone(images[start : start + STATISTICS_BATCH], training=True)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
+    if test_views == 1:
+        return embedder
+    if test_views != 2:
+        raise ValueError(f"`test_views` must be 1, or 2 for the mirror image too. Received: test_views={test_views}")
+    image = keras.Input((IMAGE_SIDE_PX, IMAGE_SIDE_PX, 3), dtype="uint8", name="image")
+    # One pass over 2B photos rather than two passes: the weights stand in the network's file once.
+    both = keras.layers.Concatenate(axis=0, name="photo_and_mirror")([image, keras.ops.flip(image, axis=2)])
+    outputs = {
+        name: keras.layers.UnitNormalization(name=f"{name}_of_both")(
+            keras.ops.mean(keras.ops.reshape(vectors, (2, -1, vectors.shape[-1])), axis=0)  # (B, ...)
+        )
+        for name, vectors in embedder(both).items()
+    }
+    return keras.Model(image, outputs, name="embedder")

@@ -12,14 +12,16 @@ from beedex.index.gallery import scan_gallery
 from beedex.index.metrics import estimate
 from beedex.index.preprocessing import prepare
 from beedex.index.progress import report_progress
+from beedex.training.backbone import DEFAULT_BLOCKS, build_backbone, measure_batchnorm
 from beedex.training.calibration import fit_calibration
 from beedex.training.crossvalidation import CrossValidation, LabelledFeatures, count_heads, cross_validate
 from beedex.training.errors import TrainingError
 from beedex.training.export import Provenance, export_bundle, refuse_unusable_directory
 from beedex.training.features import compute_features
 from beedex.training.fit import FitConfig, fit_head
-from beedex.training.model import HeadShape, build_backbone, build_embedder, measure_batchnorm
+from beedex.training.model import HeadShape, build_embedder
 from beedex.training.trainingset import TrainingSet, read_training_set
+from beedex.training.views import Views
 from beedex.training.weights import NamedWeights, hash_weights, load_inception
 
 __all__ = ["TrainConfig", "train_embedder"]
@@ -87,7 +89,7 @@ def _train(gallery_dir: Path, out: Path, config: TrainConfig) -> dict[str, Any]:
     if weights.kind == "random":
         measure_batchnorm(backbone, _prepare_some(data, config.fit.seed))
         weights = weights.model_copy(update={"sha256": hash_weights(backbone)})
-    features = _compute(data, backbone, config)
+    features = _compute(data, inception, config)
     with report_progress("cross-validating heads", count_heads(len(data.families))) as advance:
         held_out = cross_validate(features, config.shape, config.fit, advance=advance)
     calibration = fit_calibration(held_out.evidence, data.labels, held_out.outside_evidence)
@@ -124,16 +126,17 @@ def summarize(data: TrainingSet, held_out: CrossValidation) -> dict[str, Any]:
     }
 
 
-def _compute(data: TrainingSet, backbone: keras.Model, config: TrainConfig) -> LabelledFeatures:
+def _compute(data: TrainingSet, inception: keras.Model, config: TrainConfig) -> LabelledFeatures:
     with report_progress("computing features", len(data.photos)) as advance:
-        features = compute_features(
+        stored = compute_features(
             data.sources,
-            backbone,
-            views=config.views,
-            seed=config.fit.seed,
+            inception,
+            views=Views(count=config.views, seed=config.fit.seed),
             cache=config.cache.expanduser(),
             advance=advance,
         )
+    selected = stored.select(DEFAULT_BLOCKS)
+    features = np.stack([selected.matrix(view) for view in range(selected.views)], axis=1)
     return LabelledFeatures(features=features, labels=data.labels, groups=data.groups, families=data.families)
 
 

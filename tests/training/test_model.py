@@ -1,0 +1,169 @@
+"""Heads, standardization, and joining them to the network that serves."""
+
+import keras
+import numpy as np
+import pytest
+
+from beedex.training.backbone import DEFAULT_BLOCKS, build_backbone
+from beedex.training.features import Features
+from beedex.training.forward import convert_to_openvino, run_forward
+from beedex.training.model import HeadShape, build_embedder, build_head, fold_standardization, standardize
+
+IMAGES = np.random.default_rng(1).integers(0, 256, (3, 299, 299, 3), dtype=np.uint8)
+
+
+def normalize(vectors: np.ndarray):
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def draw_features(seed: int, *shape: int) -> np.ndarray:
+    """Unit vectors that all point much the same way, as pooled ReLU features do."""
+    vectors: np.ndarray = normalize(np.random.default_rng(seed).standard_normal(shape) + 3).astype(np.float32)
+    return vectors
+
+
+def embed(embedder: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: values.numpy() for name, values in embedder(images, training=False).items()}
+
+
+@pytest.mark.parametrize("hidden_units", [0, 24])
+def test_a_head_gives_unit_vectors(hidden_units: int) -> None:
+    head = build_head(20, HeadShape(dimension=6, hidden_units=hidden_units), seed=0)
+
+    vectors = head(draw_features(0, 9, 20), training=False).numpy()
+
+    assert vectors.shape == (9, 6)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_a_head_starts_from_the_seed() -> None:
+    first, again, other = (build_head(20, HeadShape(), seed=seed).get_weights() for seed in (3, 3, 4))
+
+    np.testing.assert_array_equal(first[0], again[0])
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_a_head_starts_from_the_kernel_it_is_given() -> None:
+    kernel = np.random.default_rng(0).standard_normal((20, 6))
+    features = draw_features(0, 9, 20)
+
+    head = build_head(20, HeadShape(dimension=6), seed=0, kernel=kernel)
+
+    np.testing.assert_allclose(head(features, training=False), normalize(features @ kernel), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel_shape"), [(HeadShape(dimension=6), (6, 20)), (HeadShape(dimension=6, hidden_units=8), (20, 6))]
+)
+def test_a_kernel_that_does_not_fit_is_refused(shape: HeadShape, kernel_shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"`kernel` must be \(20, 6\) .* Received"):
+        build_head(20, shape, seed=0, kernel=np.zeros(kernel_shape))
+
+
+def test_standardized_features_have_no_mean_and_unit_size() -> None:
+    features = draw_features(3, 50, 2, 20)
+
+    mean, scale = standardize(features)
+
+    standardized = (features - mean) / scale
+    np.testing.assert_allclose(standardized.mean(axis=(0, 1)), 0, atol=1e-6)
+    assert (standardized**2).sum(axis=-1).mean() == pytest.approx(1, abs=1e-5)
+
+
+def test_features_in_pieces_are_standardized_like_the_whole(monkeypatch) -> None:
+    features = draw_features(3, 50, 2, 20)
+    monkeypatch.setattr("beedex.training.features.PHOTOS_AT_ONCE", 7)
+
+    mean, scale = standardize(Features.from_array(features).subset(np.arange(40)))
+
+    rows = features[:40].reshape(80, 20).astype(np.float64)
+    np.testing.assert_allclose(mean, rows.mean(axis=0), atol=1e-7)
+    assert scale == pytest.approx(np.sqrt(((rows - rows.mean(axis=0)) ** 2).sum(axis=1).mean()), rel=1e-6)
+
+
+def test_features_that_are_all_the_same_keep_their_scale() -> None:
+    assert standardize(np.tile(draw_features(0, 1, 20), (30, 1)))[1] == 1.0
+
+
+@pytest.mark.parametrize("hidden_units", [0, 24])
+def test_the_joined_network_gives_the_heads_vectors(build_inception, hidden_units: int) -> None:
+    """The standardization folded into the first Dense layer changes nothing."""
+    backbone = build_backbone(build_inception())
+    features = backbone(IMAGES).numpy()
+    mean, scale = standardize(features)
+    head = build_head(features.shape[1], HeadShape(dimension=16, hidden_units=hidden_units), seed=0)
+    before = head.get_weights()
+
+    outputs = embed(build_embedder(backbone, head, mean=mean, scale=scale), IMAGES)
+
+    np.testing.assert_allclose(outputs["embedding"], head((features - mean) / scale, training=False), atol=1e-5)
+    np.testing.assert_array_equal(outputs["features"], features)
+    for first, second in zip(before, head.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_folding_leaves_a_head_for_features_as_they_are() -> None:
+    features = draw_features(0, 9, 20)
+    mean, scale = standardize(features)
+    head = build_head(20, HeadShape(dimension=6), seed=0)
+
+    folded = fold_standardization(head, mean=mean, scale=scale)
+
+    np.testing.assert_allclose(folded(features), head((features - mean) / scale), atol=1e-5)
+
+
+def build_embedders(backbone: keras.Model) -> dict[int, keras.Model]:
+    """By the number of test views, the same head."""
+    features = backbone(IMAGES).numpy()
+    mean, scale = standardize(features)
+    head = build_head(features.shape[1], HeadShape(dimension=16), seed=0)
+    return {views: build_embedder(backbone, head, mean=mean, scale=scale, test_views=views) for views in (1, 2)}
+
+
+def test_with_two_test_views_the_answer_is_the_mean_direction_of_photo_and_mirror_image(build_inception) -> None:
+    embedders = build_embedders(build_backbone(build_inception()))
+    photos, mirrored = embed(embedders[1], IMAGES), embed(embedders[1], IMAGES[:, :, ::-1])
+
+    outputs = embed(embedders[2], IMAGES)
+
+    for name in ("embedding", "features"):
+        np.testing.assert_allclose(outputs[name], normalize(photos[name] + mirrored[name]), atol=1e-5)
+        np.testing.assert_allclose(embed(embedders[2], IMAGES[:, :, ::-1])[name], outputs[name], atol=1e-5)
+        assert np.abs(outputs[name] - photos[name]).max() > 1e-3
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_openvino_gives_the_embedding_of_keras(build_inception, views: int) -> None:
+    embedder = build_embedders(build_backbone(build_inception()))[views]
+    expected = embed(embedder, IMAGES)
+
+    rows = list(run_forward(embedder, IMAGES, engine="openvino"))
+
+    for name in ("embedding", "features"):
+        np.testing.assert_allclose(np.stack([row[name] for row in rows]), expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("views", [0, 3])
+def test_other_numbers_of_test_views_are_refused(build_inception, views: int) -> None:
+    backbone = build_backbone(build_inception())
+    head = build_head(backbone.output.shape[1], HeadShape(), seed=0)
+
+    with pytest.raises(ValueError, match=f"Received: test_views={views}"):
+        build_embedder(backbone, head, mean=np.zeros(backbone.output.shape[1]), scale=1.0, test_views=views)
+
+
+@pytest.mark.slow
+def test_inception_v3_with_two_test_views_is_one_network_file_of_the_same_size() -> None:
+    inception = keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(299, 299, 3))
+    embedders = build_embedders(build_backbone(inception, DEFAULT_BLOCKS))
+    expected = embed(embedders[2], IMAGES[:1])
+
+    networks = {views: convert_to_openvino(embedder) for views, embedder in embedders.items()}
+    (row,) = run_forward(embedders[2], IMAGES[:1], engine="openvino")
+
+    sizes = {
+        views: sum(node.get_byte_size() for node in network.get_ordered_ops() if node.get_type_name() == "Constant")
+        for views, network in networks.items()
+    }
+    assert sizes[2] == pytest.approx(sizes[1], rel=1e-3)
+    np.testing.assert_allclose(row["embedding"], expected["embedding"][0], atol=1e-4)
