@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beedex.index.decision import PHOTOS_OF_EVIDENCE, Calibration, Verdict, decide, soften, weigh_families
+from beedex.index.figure import Figure
 
 FAMILIES: tuple[str, ...] = ("honey", "mason", "mining", "carpenter")
 SIZES: dict[str, int] = dict.fromkeys(FAMILIES, 40)
@@ -90,6 +91,16 @@ def test_verdicts_follow_the_thresholds(
     assert (decision.verdict, decision.candidates) == (verdict, candidates)
 
 
+def test_a_third_family_that_is_out_of_question_is_not_named() -> None:
+    """No probability is enough for a MATCH, so that even the third would be needed to reach the threshold."""
+    certain = Calibration(temperature=0.05, match_from=1.0)
+    found = [(0.8, "mason"), (0.78, "mining"), (0.1, "honey"), (0.1, "carpenter")]
+
+    decision = decide(*split(found), sizes=dict.fromkeys(FAMILIES, 1), calibration=certain)
+
+    assert (decision.verdict, decision.candidates) == (Verdict.AMBIGUOUS, ("mason", "mining"))
+
+
 def test_a_large_family_has_no_more_votes_than_a_small_one() -> None:
     found = [(0.7, "honey")] * 30 + [(0.75, "mason")] * 2
 
@@ -131,3 +142,16 @@ def test_softmax_survives_the_smallest_temperature() -> None:
 def test_a_decision_without_neighbors_is_refused() -> None:
     with pytest.raises(ValueError, match="received 0 similarities"):
         decide(np.array([], np.float32), [], sizes=SIZES, calibration=None)
+
+
+def test_calibrations_of_older_bundles_load_and_new_ones_survive_json() -> None:
+    older = '{"temperature": 0.1, "match_from": 0.7, "held_out_photos": 60, "false_accept_rate": 0.2, "note": "n"}'
+    newer = Calibration(
+        temperature=0.1,
+        calibration_error=Figure(value=0.03, low=0.0, high=0.08),
+        open_set_auroc=Figure(value=0.7, low=0.6, high=0.8),
+        target_false_accept_rate=0.1,
+    )
+
+    assert Calibration.model_validate_json(older).open_set_auroc is None
+    assert Calibration.model_validate_json(newer.model_dump_json()) == newer

@@ -25,26 +25,31 @@ WILSON_Z = 1.96
 BLOCK_NUMBERS = 1 << 22
 
 
-def draw_multiplicities(sizes: Sequence[int], *, seed: int = 0) -> Iterator[NDArray[np.float64]]:
+def draw_multiplicities(sizes: Sequence[int], *, seed: int = 0, numbers: int = 0) -> Iterator[NDArray[np.float64]]:
     """Yield how often each group is drawn, `DRAWS` draws in blocks of (B, G).
 
     Args:
         sizes: number of groups in each stratum; groups of a stratum stand side by side, G is their sum. Every stratum
             is drawn by itself, so that none is ever absent; one of a single group is always drawn once.
         seed: of the draws.
+        numbers: how many numbers the caller makes of one draw, if more than G; keeps blocks small enough for it.
     """
     generator = np.random.default_rng(seed)
-    at_once = max(1, BLOCK_NUMBERS // max(1, sum(sizes)))
+    at_once = max(1, BLOCK_NUMBERS // max(1, sum(sizes), numbers))
     for start in range(0, DRAWS, at_once):
         draws = min(at_once, DRAWS - start)
         yield np.concatenate([_draw_stratum(size, draws, generator) for size in sizes], axis=1)
 
 
 def resample(
-    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]], sizes: Sequence[int], *, seed: int = 0
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    sizes: Sequence[int],
+    *,
+    seed: int = 0,
+    numbers: int = 0,
 ) -> NDArray[np.float64]:
     """Return (`DRAWS`, ...) values of *statistic*, which takes (B, G) multiplicities to (B, ...) values."""
-    return np.concatenate([statistic(block) for block in draw_multiplicities(sizes, seed=seed)])
+    return np.concatenate([statistic(block) for block in draw_multiplicities(sizes, seed=seed, numbers=numbers)])
 
 
 def find_interval(draws: NDArray[np.float64], *, freedom: int) -> tuple[float, float]:

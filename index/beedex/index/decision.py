@@ -4,7 +4,8 @@ A family's evidence is the mean similarity of its nearest photos, at most `PHOTO
 photo doesn't decide, and a family of 300 photos has no more votes than one of three. A softmax at a temperature fitted
 on held-out photos turns evidence into probabilities. The verdict is UNKNOWN when even the best family's evidence is
 below what photos of families outside the gallery reach, MATCH when the best probability is high enough, and AMBIGUOUS,
-naming the two or three families in question, otherwise.
+naming the two or three families in question, otherwise. One probability parts MATCH from AMBIGUOUS, one similarity
+parts both from UNKNOWN.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+
+from beedex.index.figure import Figure
 
 __all__ = [
     "EVIDENCE_NEIGHBORS",
@@ -43,6 +46,9 @@ UNCALIBRATED_MATCH_FROM = 0.5
 # AMBIGUOUS names at most this many families; with more of them in question it names the likeliest.
 MOST_CANDIDATES = 3
 
+# A third family is in question only if it is at least so likely, as a share of the likeliest's probability.
+IN_QUESTION_FROM = 0.05
+
 
 class Verdict(StrEnum):
     """What an identification comes to."""
@@ -55,15 +61,34 @@ class Verdict(StrEnum):
 class Calibration(BaseModel):
     """How similarities are read, fitted on photos that the head was not trained on.
 
+    Every figure with an interval is cross-fitted: each photo is read by a temperature and thresholds that photos of
+    other groups set, so that it is what new photos get. Its interval is drawn by group.
+
     Attributes:
         temperature: cosine difference that makes odds of e to 1; above 0.
-        match_from: probability from which one family is named; None means `UNCALIBRATED_MATCH_FROM`.
-        unknown_below: evidence (cosine) below which a photo is of no family of the gallery; None for no threshold.
+        match_from: probability from which one family is named: MATCH. It is AMBIGUOUS's threshold too: a photo that is
+            not UNKNOWN and stays below it could be of two or three families. Fitted so that nine of ten MATCHes are
+            right; 1 where no probability makes them so; None means `UNCALIBRATED_MATCH_FROM`.
+        unknown_below: evidence (cosine) of the best family below which a photo is UNKNOWN, of no family of the
+            gallery; None for no threshold.
         held_out_photos: how many known photos it was fitted on.
+        held_out_groups: of how many groups these are.
         outside_photos: how many photos stood for unknown families (leave-one-family-out).
-        false_accept_rate: share of those outside photos that still get a family named or suggested.
+        outside_groups: of how many groups these are.
+        target_false_accept_rate: the false-accept rate that `unknown_below` was asked to keep; None where it parts
+            known photos from outside ones best (Youden's J).
+        false_accept_rate: share of the outside photos that still get a family named or suggested.
         false_reject_rate: share of the held-out photos that come out UNKNOWN. Both rates are on the photos that the
             threshold was fitted on, and so a little better than on new ones.
+        unseen_false_accept_rate: the first, cross-fitted. It is an average over the families left out: photos of
+            another family, nearer to those of the gallery or farther, may fare otherwise.
+        unseen_false_reject_rate: the second, cross-fitted.
+        match_precision: share of MATCHes that are right; None where there is no MATCH.
+        match_share: share of the held-out photos that get a MATCH.
+        calibration_error: expected calibration error of the best family's probability; see
+            `reliability.estimate_calibration_error`.
+        open_set_auroc: how often the best evidence of a known photo is above that of an outside one: 1 parts them
+            all, 0.5 none. It depends on no threshold.
         note: in words, how it was fitted, or why a threshold is missing.
     """
 
@@ -73,9 +98,18 @@ class Calibration(BaseModel):
     match_from: float | None = Field(default=None, ge=0, le=1)
     unknown_below: float | None = Field(default=None, ge=-1, le=1)
     held_out_photos: int = 0
+    held_out_groups: int = 0
     outside_photos: int = 0
+    outside_groups: int = 0
+    target_false_accept_rate: float | None = None
     false_accept_rate: float | None = None
     false_reject_rate: float | None = None
+    unseen_false_accept_rate: Figure | None = None
+    unseen_false_reject_rate: Figure | None = None
+    match_precision: Figure | None = None
+    match_share: Figure | None = None
+    calibration_error: Figure | None = None
+    open_set_auroc: Figure | None = None
     note: str = ""
 
 
@@ -222,7 +256,8 @@ def _judge(scores: tuple[FamilyScore, ...], calibration: Calibration | None) -> 
 
 
 def _name_candidates(scores: Sequence[FamilyScore], threshold: float) -> tuple[str, ...]:
-    """Return the likeliest families that together reach *threshold*: two or three."""
+    """Return the likeliest families that together reach *threshold*, two or three, and none that is out of question."""
     together = np.cumsum([score.probability for score in scores])
     enough = int(np.searchsorted(together, threshold)) + 1
-    return tuple(score.family for score in scores[: min(max(enough, 2), MOST_CANDIDATES)])
+    likely = sum(score.probability >= IN_QUESTION_FROM * scores[0].probability for score in scores)
+    return tuple(score.family for score in scores[: max(min(enough, likely, MOST_CANDIDATES), 2)])
