@@ -260,7 +260,7 @@ def estimate_by_family(
 def _find_nearest(farness: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     """Return the indices of the *count* least of *farness* (N,), in order, ties by index.
 
-    Only what is not farther than the count-th is sorted: 6 to 80 times as fast as sorting all of 100,000.
+    Only what is not farther than the count-th is sorted; `tests/benchmarks/ranking.py` times it.
     """
     farthest = np.partition(farness, count - 1)[count - 1]
     near = np.flatnonzero(farness <= farthest)
