@@ -2,7 +2,7 @@
 
 Photos of one group stand and fall together: drawing them one by one would make every interval too narrow. Two
 corrections keep the intervals of few groups honest (Hesterberg 2015, "What teachers should know about the bootstrap",
-section 4.1, https://doi.org/10.1080/00031305.2015.1089789): a stratum of n groups is drawn n - 1 times, and the
+https://doi.org/10.1080/00031305.2015.1089789): a stratum of n groups is drawn n - 1 times, and the
 percentiles are those of Student's t instead of the normal distribution. For 10 groups of 1 to 5 correlated photos the
 interval of a share of 0.8 held the truth in 0.94 of 600 simulated galleries with them, in 0.89 without.
 

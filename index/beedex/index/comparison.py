@@ -2,8 +2,8 @@
 
 Both looked up the same photos, so that what is judged is each group's difference: easy and hard photos weigh on both
 alike. The p-value is that of a sign-flip permutation test over groups: if neither were better, each group's difference
-could as well have come out with the other sign (Good 2005, "Permutation, Parametric, and Bootstrap Tests of
-Hypotheses", section 3.2). It needs no distribution, and is exact while there are few groups.
+could as well have come out with the other sign (Fisher's randomisation test of pairs). It needs no distribution, and is
+exact while there are few groups.
 
 Shapes: Q queries, R repeats, G groups, B draws at a time.
 """

@@ -1,6 +1,6 @@
 """The linear probe: how far a linear classifier on the frozen features gets, the baseline that a head has to beat.
 
-Multinomial logistic regression with an L2 penalty on standardised features (Kornblith et al. 2019, section 3.1,
+Multinomial logistic regression with an L2 penalty on standardised features (as in Kornblith et al. 2019,
 https://arxiv.org/abs/1805.08974), by scikit-learn. Its strength is chosen by cross-validation by group among the
 training photos alone.
 
