@@ -78,7 +78,7 @@ class Batches:
     def __init__(
         self,
         labels: Sequence[int] | NDArray[np.int64],
-        groups: Sequence[str],
+        groups: Sequence[str] | NDArray[np.str_],
         *,
         families_per_batch: int,
         photos_per_family: int,
@@ -250,7 +250,9 @@ class _Family:
         return chosen
 
 
-def find_trainable(labels: NDArray[np.int64], groups: Sequence[str] | NDArray[np.int64]) -> NDArray[np.int64]:
+def find_trainable(
+    labels: NDArray[np.int64], groups: Sequence[str] | NDArray[np.str_] | NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Return the labels whose photos come from two groups at least; fewer than two of them can't be trained on.
 
     Args:

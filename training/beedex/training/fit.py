@@ -1,59 +1,105 @@
-"""Training a head on cached features."""
+"""Training a network on batches of triplets, and a head on stored features.
 
+`fit` knows nothing of bees, heads or features: any network that turns rows into unit vectors will do. With held-out
+photos it stops when it no longer gets better at them and keeps the best weights; how many steps those took is what a
+training on all photos should take, along the same way down of the learning rate (`Fitted.refit_schedule`).
+
+The same arguments give the same weights bit for bit, in one process or in several that were killed in between.
+
+Shapes: N photos, V views, F features, D dimension.
+"""
+
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
-from beedex.training.batches import Batches
-from beedex.training.losses import DEFAULT_MARGIN, Distance, Mining, TripletLoss
+from beedex.training.features import Features
+from beedex.training.feed import Feed
+from beedex.training.fitconfig import FitConfig, Schedule
+from beedex.training.history import History
+from beedex.training.inputs import Inputs, StandardizedInputs
+from beedex.training.interruption import StopRequest, await_sigterm
+from beedex.training.loop import TrainingLoop
 from beedex.training.model import HeadShape, build_head, standardize
+from beedex.training.outlets import Outlets
+from beedex.training.validation import Validation, Validator
 
-__all__ = ["FitConfig", "TrainedHead", "fit_head"]
+__all__ = ["FitConfig", "Fitted", "Outlets", "Schedule", "TrainedHead", "Validation", "fit", "fit_head"]
+
+# Rows that a head is given at once: features of 21,600 numbers take 86 MB.
+ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FitConfig:
-    """How a head is trained.
+class Fitted:
+    """How a training went.
 
     Attributes:
-        mining: which triplets of a batch count.
-        margin: in units of the distance.
-        distance: between embeddings.
-        soft: softplus instead of the hinge.
-        families_per_batch: P.
-        photos_per_family: K.
-        epochs: passes over the photos, as far as `fewest_steps` and `most_steps` let them.
-        fewest_steps: a gallery of a few dozen photos has two batches an epoch and needs this many to settle.
-        most_steps: a head on frozen features is done by then, however large the gallery.
-        learning_rate: of AdamW at the start; it falls to 0 along a cosine.
-        weight_decay: of AdamW.
-        seed: of initial weights, dropout and batches.
+        history: of all steps, those after the best ones too.
+        steps: taken.
+        best_step: after which the network's weights are taken; None without held-out photos, when they are the last.
+        schedule: that was followed.
     """
 
-    mining: Mining = "batch-all"
-    margin: float = DEFAULT_MARGIN
-    distance: Distance = "l2"
-    soft: bool = False
-    families_per_batch: int = 8
-    photos_per_family: int = 5
-    epochs: int = 60
-    fewest_steps: int = 300
-    most_steps: int = 4000
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    seed: int = 0
+    history: History
+    steps: int
+    best_step: int | None
+    schedule: Schedule
 
-    def __post_init__(self) -> None:
-        """Refuse what no training can do."""
-        for name in ("families_per_batch", "photos_per_family"):
-            if getattr(self, name) < 2:
-                raise ValueError(f"`{name}` must be at least 2. Received: {name}={getattr(self, name)}")
-        TripletLoss(self.mining, self.margin, self.distance, soft=self.soft)
+    @property
+    def refit_schedule(self) -> Schedule:
+        """The schedule for a training on all photos: the same way down, up to the best step."""
+        return replace(self.schedule, stop_at=self.steps if self.best_step is None else self.best_step)
+
+
+def fit(
+    network: keras.Model,
+    inputs: Inputs,
+    labels: NDArray[np.int64],
+    groups: Sequence[str],
+    config: FitConfig,
+    *,
+    validation: Validation | None = None,
+    schedule: Schedule | None = None,
+    outlets: Outlets | None = None,
+) -> Fitted:
+    """Train a network in place.
+
+    Args:
+        network: rows (B, ...) -> unit vectors (B, D). In the end it has the best weights by validation, or the last.
+        inputs: what it is fed; each step draws one of each photo's views.
+        labels: (N,).
+        groups: (N,).
+        config: how.
+        validation: which photos are held out; a family may be among them alone.
+        schedule: how long; None for what *config* plans for a gallery of this size.
+        outlets: checkpoint, TensorBoard and progress.
+
+    Raises:
+        ValueError: fewer than two families of the trained photos have two groups, or the held-out photos can't be
+            looked up.
+        TrainingError: the network collapsed or diverged.
+        StoppedBySignal: SIGTERM came, and the state is in the checkpoint.
+    """
+    outlets = outlets or Outlets()
+    validator = Validator(validation, labels, groups, seed=config.seed) if validation else None
+    trained = validator.trained if validator else np.arange(len(labels))
+    feed = Feed(inputs, labels, groups, trained, config)
+    schedule = schedule or config.plan(feed.describe().steps_per_epoch)
+    if outlets.checkpoint:
+        key = _extend_key(outlets.checkpoint.key, network, labels, groups, config, schedule, validation)
+        outlets = replace(outlets, checkpoint=replace(outlets.checkpoint, key=key))
+    with await_sigterm() if outlets.checkpoint else nullcontext(StopRequest()) as request:
+        loop = TrainingLoop(network, feed, config, schedule=schedule, validator=validator, outlets=outlets)
+        history = loop.run(request)
+    best_step = loop.best.step if loop.best else None
+    return Fitted(history=history, steps=loop.steps, best_step=best_step, schedule=schedule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,74 +110,84 @@ class TrainedHead:
         head: (B, F) standardized features -> (B, D) unit vectors.
         mean: (F,).
         scale: above 0.
-        losses: (steps,) of the training.
+        fitted: how the training went.
     """
 
     head: keras.Model
     mean: NDArray[np.float32]
     scale: float
-    losses: NDArray[np.float32]
+    fitted: Fitted
 
-    def embed(self: Self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    @property
+    def history(self) -> History:
+        """The training's, step by step."""
+        return self.fitted.history
+
+    def embed(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the unit vectors (N, D) of features (N, F) as `compute_features` gives them."""
-        standardized = (features - self.mean) / self.scale
-        vectors: NDArray[np.float32] = self.head(standardized, training=False).numpy()
-        return vectors
+        parts = [features[start : start + ROWS_AT_ONCE] for start in range(0, max(len(features), 1), ROWS_AT_ONCE)]
+        vectors = [self.head((part - self.mean) / np.float32(self.scale), training=False).numpy() for part in parts]
+        return np.concatenate(vectors)
 
 
 def fit_head(
-    features: NDArray[np.float32],
+    features: Features | NDArray[np.float32],
     labels: NDArray[np.int64],
     groups: Sequence[str],
     shape: HeadShape,
     config: FitConfig,
+    *,
+    validation: Validation | None = None,
+    schedule: Schedule | None = None,
+    outlets: Outlets | None = None,
 ) -> TrainedHead:
     """Train a head.
 
     Args:
-        features: (N, V, F), V views of each photo; each step draws one of them.
+        features: of N photos in V views, or an array (N, V, F).
         labels: (N,).
         groups: (N,).
         shape: the head's layers.
         config: how.
+        validation: as for `fit`, like all that follows; held-out photos don't enter the standardization either.
+        schedule: how long.
+        outlets: what to write to.
 
     Raises:
-        ValueError: fewer than two families have photos of two groups.
+        ValueError: as `fit`.
+        TrainingError: as `fit`.
+        StoppedBySignal: as `fit`.
     """
-    generator = np.random.default_rng(config.seed)
-    batches = Batches(
-        labels,
-        groups,
-        families_per_batch=config.families_per_batch,
-        photos_per_family=config.photos_per_family,
-        generator=generator,
-    )
-    steps = int(np.clip(config.epochs * batches.steps_per_epoch, config.fewest_steps, config.most_steps))
-    mean, scale = standardize(features)
-    head = build_head(features.shape[-1], shape, seed=config.seed)
-    take_step = _compile_step(head, config, steps)
-    losses: list[tf.Tensor] = []
-    while len(losses) < steps:
-        for batch in batches.draw_epoch():
-            views = generator.integers(features.shape[1], size=len(batch))
-            rows = (features[batch, views] - mean) / scale  # (B, F)
-            losses.append(take_step(tf.constant(rows), tf.constant(labels[batch])))
-            if len(losses) == steps:
-                break
-    return TrainedHead(head, mean, scale, np.array([float(loss) for loss in losses], dtype=np.float32))
+    if not isinstance(features, Features):
+        features = Features.from_array(features)
+    held_out = validation.photos if validation else np.empty(0, np.int64)
+    mean, scale = standardize(features.subset(np.setdiff1d(np.arange(features.photos), held_out)))
+    head = build_head(features.dimension, shape, seed=config.seed)
+    inputs = StandardizedInputs(features, mean, scale)
+    fitted = fit(head, inputs, labels, groups, config, validation=validation, schedule=schedule, outlets=outlets)
+    return TrainedHead(head, mean, scale, fitted)
 
 
-def _compile_step(head: keras.Model, config: FitConfig, steps: int) -> tf.types.experimental.PolymorphicFunction:
-    loss = TripletLoss(config.mining, config.margin, config.distance, soft=config.soft)
-    schedule = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps)
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=config.weight_decay)
-    optimizer.build(head.trainable_variables)
-
-    def take_step(rows: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            value = loss(labels, head(rows, training=True))
-        gradients = tape.gradient(value, head.trainable_variables)
-        optimizer.apply(gradients, head.trainable_variables)
-        return value
-
-    return tf.function(take_step, reduce_retracing=True)
+def _extend_key(
+    key: str,
+    network: keras.Model,
+    labels: NDArray[np.int64],
+    groups: Sequence[str],
+    config: FitConfig,
+    schedule: Schedule,
+    validation: Validation | None,
+) -> str:
+    """Return a hash of the caller's key and of all else that decides a training but the inputs."""
+    content = {
+        "key": key,
+        "config": asdict(config),
+        "schedule": asdict(schedule),
+        "labels": labels.tolist(),
+        "groups": list(groups),
+        "held_out": validation.photos.tolist() if validation else None,
+        "reference": validation.reference.tolist() if validation and validation.reference is not None else None,
+    }
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    for variable in network.variables:  # the initial weights, and the seeds of dropout
+        digest.update(variable.numpy().tobytes())
+    return digest.hexdigest()
