@@ -114,6 +114,7 @@ def test_a_photo_that_changed_under_its_name_is_refused(photos, build_inception,
         compute_features(photos, build_inception(), views=THREE, cache=tmp_path / "cache")
 
 
+@pytest.mark.slow
 def test_whatever_changes_a_feature_changes_the_folder(photos, build_inception, tmp_path) -> None:
     one, other = ALL_BLOCKS[:1], ALL_BLOCKS[1:2]
     variants = [
@@ -179,6 +180,21 @@ def test_a_block_that_is_not_there_is_refused() -> None:
     assert features.select([Block("mixed7", "max")]).dimension == 4
     with pytest.raises(ValueError, match=r"lack blocks mixed8:max: expected some of mixed7:max"):
         features.select([Block("mixed8", "max")])
+
+
+def test_a_few_columns_of_wide_records_are_held_without_reading_all_at_once() -> None:
+    block = Block("mixed7", "max")
+    records = np.random.default_rng(0).standard_normal((4000, 2, 3000)).astype(np.float16)
+    features = Features.from_array(records, columns={block: slice(100, 110)})
+
+    tracemalloc.start()
+    rows = features.select([block]).take(np.array([3999, 0]), np.array([1, 0]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    expected = records[[3999, 0], [1, 0], 100:110].astype(np.float32)
+    np.testing.assert_allclose(rows, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-6)
+    assert peak < records.nbytes / 4
 
 
 def test_features_larger_than_memory_are_read_in_pieces(tmp_path, build_inception) -> None:

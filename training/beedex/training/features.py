@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beedex.index.progress import Advance, ignore_progress
-from beedex.training.backbone import ALL_BLOCKS, Block, block_columns, build_blocks, sort_blocks
+from beedex.training.backbone import ALL_BLOCKS, POOLING_VERSION, Block, block_columns, build_blocks, sort_blocks
 from beedex.training.forward import choose_engine
 from beedex.training.recording import record_views
 from beedex.training.sources import PhotoSource
@@ -31,7 +31,7 @@ __all__ = ["Features", "compute_features"]
 # Chosen columns are held in memory, as float32, when they take no more than this.
 HELD_BYTES = 512 * 2**20
 
-# Photos read at once by those who go through all of them: 46 MB as float32 with four views and the default blocks.
+# Photos read at once by those who go through all of them: 74 MB of all blocks in four views, as stored.
 PHOTOS_AT_ONCE = 400
 
 
@@ -67,8 +67,14 @@ class _Columns:
     @cached_property
     def held(self) -> NDArray[np.float32] | None:
         """(N, V, F) in memory, where that is little."""
-        size = 4 * len(self.numbers) * self.records.shape[1] * self.dimension
-        return self.join(self.records[self.numbers]) if size <= HELD_BYTES else None
+        shape = (len(self.numbers), self.records.shape[1], self.dimension)
+        if 4 * int(np.prod(shape)) > HELD_BYTES:
+            return None
+        held = np.empty(shape, np.float32)
+        for start in range(0, len(held), PHOTOS_AT_ONCE):
+            part = slice(start, start + PHOTOS_AT_ONCE)
+            held[part] = self.join(self.records[self.numbers[part]])
+        return held
 
     def take(self, photos: NDArray[np.int64], views: NDArray[np.int64] | int | slice) -> NDArray[np.float32]:
         """Return (..., F) of photos by their place in `numbers`."""
@@ -112,7 +118,7 @@ class Features:
         self.blocks = tuple(columns.columns or ())
 
     @classmethod
-    def from_array(cls, array: NDArray[np.float32], *, columns: Mapping[Block, slice] | None = None) -> Self:
+    def from_array(cls, array: NDArray[np.floating], *, columns: Mapping[Block, slice] | None = None) -> Self:
         """Take features as they are.
 
         Args:
@@ -175,7 +181,7 @@ def compute_features(
     *,
     views: Views,
     cache: Path,
-    blocks: Sequence[Block] = ALL_BLOCKS,
+    blocks: Sequence[Block] = WHOLE_BLOCKS,
     advance: Advance = ignore_progress,
 ) -> Features:
     """Return each photo's features, from the cache where they are there.
@@ -202,7 +208,7 @@ def compute_features(
         photos,
         build_blocks(inception, blocks),
         views,
-        key={"blocks": [str(block) for block in columns]},
+        key={"blocks": [str(block) for block in columns], "pooling": POOLING_VERSION},
         engine=choose_engine(),
         dtype=np.float16,
         folder=cache / "features",

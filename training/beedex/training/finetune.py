@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from beedex.index.embedder import EMBEDDING_OUTPUT, FEATURES_OUTPUT
 from beedex.index.progress import Advance, ignore_progress
-from beedex.training.backbone import TAPS, Block, join_blocks, pool_taps, scale_image, sort_blocks
+from beedex.training.backbone import POOLING_VERSION, TAPS, Block, join_blocks, pool_taps, scale_image, sort_blocks
 from beedex.training.model import fold_standardization, mirror_photos
 from beedex.training.recording import record_views
 from beedex.training.sources import PhotoSource
@@ -55,13 +55,15 @@ class Split:
         trunk: (B, 299, 299, 3) uint8 -> [activation (B, h, w, C)] or [activation, lower features (B, F_lower)], where
             there are blocks up to the cut.
         tail: activation -> upper features (B, F_upper).
-        blocks: in the order in which their vectors are joined, each of unit norm; the lower ones come first.
-        cut: the name of the last frozen block.
+        lower: the blocks whose vectors are the lower features, joined in this order, each of unit norm.
+        upper: likewise; features are the lower ones and then these, which is the order of `sort_blocks`.
+        cut: the name of the last frozen tap.
     """
 
     trunk: keras.Model
     tail: keras.Model
-    blocks: tuple[Block, ...]
+    lower: tuple[Block, ...]
+    upper: tuple[Block, ...]
     cut: str
 
     @property
@@ -120,9 +122,14 @@ def split_backbone(inception: keras.Model, blocks: Sequence[Block], *, unfreeze_
     if unfreeze_from not in TAPS:
         raise ValueError(f"`unfreeze_from` must be one of {', '.join(TAPS)}. Received: {unfreeze_from!r}")
     ordered = sort_blocks(blocks)
+    if any(block.zoomed for block in ordered):
+        raise ValueError(
+            f"stage two trains on whole photos: expected blocks without {ZOOM_MARK}, received "
+            f"{', '.join(map(str, ordered))}"
+        )
     first = TAPS.index(unfreeze_from)
-    lower = [block for block in ordered if TAPS.index(block.tap) < first]
-    upper = [block for block in ordered if TAPS.index(block.tap) >= first]
+    lower = tuple(block for block in ordered if TAPS.index(block.tap) < first)
+    upper = ordered[len(lower) :]
     if not upper:
         raise ValueError(
             f"nothing would train: expected features from {unfreeze_from} or a later block, received "
@@ -130,7 +137,11 @@ def split_backbone(inception: keras.Model, blocks: Sequence[Block], *, unfreeze_
         )
     cut = TAPS[first - 1] if first else BEFORE_TAPS
     return Split(
-        trunk=_build_trunk(inception, cut, lower), tail=_build_tail(inception, cut, upper), blocks=ordered, cut=cut
+        trunk=_build_trunk(inception, cut, lower),
+        tail=_build_tail(inception, cut, upper),
+        lower=lower,
+        upper=upper,
+        cut=cut,
     )
 
 
@@ -182,7 +193,7 @@ def cache_activations(
         photos,
         keras.Model(split.trunk.input, join_blocks(flat, "activations")),
         views,
-        key={"cut": split.cut, "blocks": [str(block) for block in split.blocks]},
+        key={"cut": split.cut, "lower": [str(block) for block in split.lower], "pooling": POOLING_VERSION},
         # What goes on to train is TensorFlow. OpenVINO's last digits choose other maxima and other sides of a ReLU: one
         # step of AdamW on its activations put 1 weight in 17,000 elsewhere than a step on the photos did (20 photos,
         # bundled weights); on TensorFlow's none by more than 1e-6.
@@ -199,7 +210,7 @@ def build_tail_network(split: Split, head: keras.Model, *, mean: NDArray[np.floa
 
     Args:
         split: as from `split_backbone`; its own tail stays frozen.
-        head: trained on standardized features of `split.blocks`.
+        head: trained on standardized features of the same blocks.
         mean: (F,), as from `standardize`.
         scale: above 0.
 
@@ -233,7 +244,7 @@ def build_tuned_embedder(
     """Join trunk, tuned tail and head into the network that serves.
 
     The features stay those of the frozen backbone, with which `beedex evaluate` compares, so its tail runs beside the
-    tuned one: EXTRA_COST.
+    tuned one. From mixed9 on that made an answer take 1.2 times as long (tests/benchmarks/fine_tuning.py).
 
     Args:
         split: as from `split_backbone`.
