@@ -13,6 +13,7 @@ from beedex.training.backbone import (
     DEFAULT_BLOCKS,
     POOLINGS,
     TAPS,
+    WHOLE_BLOCKS,
     Block,
     block_columns,
     build_backbone,
@@ -39,9 +40,13 @@ def pool(places: np.ndarray, pooling: str):
     return (places.astype(np.float64) ** 3).mean(axis=(1, 2)) ** (1 / 3)
 
 
-@pytest.mark.parametrize("text", ["mixed3:mean", "mixed7", "mixed7:median", ":max", "mixed7:mean:max"])
+@pytest.mark.parametrize(
+    "text", ["mixed3:mean", "mixed7", "mixed7:median", ":max", "mixed7:mean:max", "mixed7@zoom", "mixed7:max@zoomed"]
+)
 def test_an_unknown_block_is_refused_with_the_known_ones(text: str) -> None:
-    with pytest.raises(ValueError, match=r"expected TAP:POOLING with a tap of mixed5, .* Received: "):
+    with pytest.raises(
+        ValueError, match=r"expected TAP:POOLING or TAP:POOLING@zoom with a tap of mixed5, .* Received: "
+    ):
         parse_blocks(text)
 
 
@@ -52,7 +57,7 @@ def test_no_block_at_all_is_refused() -> None:
 
 def test_blocks_are_written_and_read_alike() -> None:
     assert [Block.parse(str(block)) for block in ALL_BLOCKS] == list(ALL_BLOCKS)
-    assert len(ALL_BLOCKS) == len(TAPS) * len(POOLINGS)
+    assert len(set(map(str, ALL_BLOCKS))) == len(ALL_BLOCKS) == 2 * len(TAPS) * len(POOLINGS)
 
 
 def test_the_order_in_which_blocks_are_named_does_not_matter() -> None:
@@ -60,26 +65,31 @@ def test_the_order_in_which_blocks_are_named_does_not_matter() -> None:
     assert parse_blocks("mixed10:max, mixed5:mean, mixed10:max") == (Block("mixed5", "mean"), Block("mixed10", "max"))
 
 
-def test_each_block_is_its_taps_places_pooled_to_unit_norm(build_inception) -> None:
+@pytest.mark.parametrize("blocks", [WHOLE_BLOCKS, ALL_BLOCKS, ALL_BLOCKS[18:]], ids=["whole", "both", "zoomed"])
+def test_each_block_is_its_taps_places_pooled_to_unit_norm(build_inception, blocks) -> None:
     inception = build_inception()
-    columns = block_columns(inception)
+    columns = block_columns(inception, blocks)
 
-    vectors = build_blocks(inception)(IMAGES).numpy()
+    vectors = build_blocks(inception, blocks)(IMAGES).numpy()
 
     scaled = IMAGES.astype(np.float32) / 127.5 - 1
-    for block in ALL_BLOCKS:
-        places = keras.Model(inception.input, inception.get_layer(block.tap).output)(scaled).numpy()
+    middle = tf.image.resize(scaled[:, 60:239, 60:239], (299, 299)).numpy()  # 0.6 of 299 is 179
+    for block in blocks:
+        seen = middle if block.zoomed else scaled
+        places = keras.Model(inception.input, inception.get_layer(block.tap).output)(seen).numpy()
         np.testing.assert_allclose(
             vectors[:, columns[block]], normalize(pool(places, block.pooling)), atol=2e-6, err_msg=str(block)
         )
-    assert vectors.shape[1] == columns[ALL_BLOCKS[-1]].stop
+    assert vectors.shape[1] == columns[blocks[-1]].stop
 
 
-@pytest.mark.parametrize("blocks", [DEFAULT_BLOCKS, ALL_BLOCKS, (Block("mixed8", "gem"),)])
+@pytest.mark.parametrize(
+    "blocks", [DEFAULT_BLOCKS, ALL_BLOCKS, (Block("mixed8", "gem"),), (Block("mixed8", "max", zoomed=True),)]
+)
 def test_features_are_the_blocks_joined_to_unit_norm(build_inception, blocks) -> None:
     inception = build_inception()
-    columns = block_columns(inception)
-    vectors = build_blocks(inception)(IMAGES).numpy()
+    columns = block_columns(inception, ALL_BLOCKS)
+    vectors = build_blocks(inception, ALL_BLOCKS)(IMAGES).numpy()
 
     features = build_backbone(inception, blocks)(IMAGES).numpy()
 
@@ -138,5 +148,7 @@ def test_inception_v3_has_the_taps() -> None:
 
     columns = block_columns(inception)
 
-    assert [columns[block].stop - columns[block].start for block in ALL_BLOCKS[::3]] == [768] * 3 + [1280] + [2048] * 2
+    assert [columns[block].stop - columns[block].start for block in WHOLE_BLOCKS[::3]] == [768] * 3 + [1280] + [
+        2048
+    ] * 2
     assert build_blocks(inception).output.shape == (None, 23040)

@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from beedex.index.preprocessing import prepare
-from beedex.training.backbone import ALL_BLOCKS, DEFAULT_BLOCKS, Block, block_columns, build_backbone, build_blocks
+from beedex.training.backbone import (
+    ALL_BLOCKS,
+    DEFAULT_BLOCKS,
+    PLAIN_BLOCKS,
+    WHOLE_BLOCKS,
+    Block,
+    block_columns,
+    build_backbone,
+    build_blocks,
+)
 from beedex.training.errors import TrainingError
 from beedex.training.features import Features, compute_features
 from beedex.training.forward import run_forward
@@ -43,13 +52,26 @@ def computed(some_photos, build_inception, cache) -> Features:
 def test_selected_features_are_those_of_the_backbone(some_photos, build_inception, computed) -> None:
     served = np.stack([prepare(photo.read()) for photo in some_photos])
 
-    for blocks in (DEFAULT_BLOCKS, ALL_BLOCKS[2:3], (ALL_BLOCKS[0], ALL_BLOCKS[7], ALL_BLOCKS[17])):
+    for blocks in (PLAIN_BLOCKS, WHOLE_BLOCKS[2:3], (WHOLE_BLOCKS[0], WHOLE_BLOCKS[7], WHOLE_BLOCKS[17])):
         expected = build_backbone(build_inception(), blocks)
         features = computed.select(blocks)
 
         np.testing.assert_allclose(features.matrix(0), expected(served).numpy(), atol=3e-4)
         np.testing.assert_allclose(features.matrix(1), expected(served[:, :, ::-1]).numpy(), atol=3e-4)
         np.testing.assert_allclose(np.linalg.norm(features.matrix(2), axis=1), 1, atol=1e-6)
+
+
+def test_zoomed_blocks_are_stored_and_mirrored_like_the_others(some_photos, build_inception, tmp_path) -> None:
+    stored = compute_features(
+        some_photos, build_inception(), views=Views(count=2), cache=tmp_path, blocks=DEFAULT_BLOCKS
+    )
+    served = np.stack([prepare(photo.read()) for photo in some_photos])
+    expected = build_backbone(build_inception(), DEFAULT_BLOCKS)
+
+    features = stored.select(DEFAULT_BLOCKS)
+
+    np.testing.assert_allclose(features.matrix(0), expected(served).numpy(), atol=3e-4)
+    np.testing.assert_allclose(features.matrix(1), expected(served[:, :, ::-1]).numpy(), atol=3e-4)
 
 
 def test_columns_that_are_not_selected_are_stored_as_computed(some_photos, build_inception, computed) -> None:
@@ -134,7 +156,7 @@ def test_whatever_changes_a_feature_changes_the_folder(photos, build_inception, 
 
 def test_both_engines_give_the_same_features(build_inception) -> None:
     images = list(np.random.default_rng(0).integers(0, 256, (20, 299, 299, 3), dtype=np.uint8))
-    model = build_blocks(build_inception())
+    model = build_blocks(build_inception(), ALL_BLOCKS)
 
     rows = {
         engine: np.stack([row["features"] for row in run_forward(model, iter(images), engine=engine)])
@@ -201,7 +223,7 @@ def test_features_larger_than_memory_are_read_in_pieces(tmp_path, build_inceptio
     """50,000 photos of 0.2 MB: the record file is a hole on the disk, but its size is real."""
     inception = build_inception()
     columns = block_columns(inception)
-    dimension = columns[ALL_BLOCKS[-1]].stop
+    dimension = columns[WHOLE_BLOCKS[-1]].stop
     views = 60_000 // dimension
     photos = 50_000
     records = Records(tmp_path, {}, shape=(views, dimension), dtype=np.float16)
@@ -214,7 +236,7 @@ def test_features_larger_than_memory_are_read_in_pieces(tmp_path, build_inceptio
     generator = np.random.default_rng(0)
 
     tracemalloc.start()
-    rows = features.select(DEFAULT_BLOCKS).take(generator.permutation(photos)[:40], generator.integers(views, size=40))
+    rows = features.select(PLAIN_BLOCKS).take(generator.permutation(photos)[:40], generator.integers(views, size=40))
     chunk = next(features.chunks(view=3))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

@@ -7,9 +7,9 @@ import tensorflow as tf
 
 from beedex.index.preprocessing import prepare
 from beedex.training.backbone import (
-    ALL_BLOCKS,
-    DEFAULT_BLOCKS,
+    PLAIN_BLOCKS,
     TAPS,
+    WHOLE_BLOCKS,
     Block,
     build_backbone,
     measure_batchnorm,
@@ -53,7 +53,7 @@ class Stage:
 
 @pytest.fixture
 def stage(build_inception) -> Stage:
-    return Stage(build_inception(), DEFAULT_BLOCKS, "mixed9")
+    return Stage(build_inception(), PLAIN_BLOCKS, "mixed9")
 
 
 def measure_loss(vectors: tf.Tensor) -> tf.Tensor:
@@ -120,7 +120,7 @@ OPTIMIZERS = {
 
 
 @pytest.mark.parametrize("unfreeze_from", TAPS)
-@pytest.mark.parametrize("blocks", [DEFAULT_BLOCKS, ALL_BLOCKS, parse_blocks("mixed10:gem")])
+@pytest.mark.parametrize("blocks", [PLAIN_BLOCKS, WHOLE_BLOCKS, parse_blocks("mixed10:gem")])
 def test_trunk_and_tail_are_the_whole_backbone(build_inception, blocks, unfreeze_from: str) -> None:
     stage = Stage(build_inception(), blocks, unfreeze_from)
     expected = build_embedder(stage.backbone, stage.head, mean=stage.mean, scale=stage.scale)(IMAGES)
@@ -182,7 +182,7 @@ def test_a_tuned_embedder_may_look_at_the_mirror_image_too(stage) -> None:
         np.testing.assert_allclose(vectors, both / np.linalg.norm(both, axis=1, keepdims=True), atol=1e-5)
 
 
-@pytest.mark.parametrize("blocks", [DEFAULT_BLOCKS, parse_blocks("mixed10:max")])
+@pytest.mark.parametrize("blocks", [PLAIN_BLOCKS, parse_blocks("mixed10:max")])
 def test_cached_activations_are_the_trunks(some_photos, build_inception, tmp_path, blocks) -> None:
     split = split_backbone(build_inception(), blocks, unfreeze_from="mixed9")
 
@@ -199,7 +199,7 @@ def test_cached_activations_are_the_trunks(some_photos, build_inception, tmp_pat
 
 
 def test_activations_that_are_there_need_no_photo(photos, build_inception, tmp_path) -> None:
-    split = split_backbone(build_inception(), DEFAULT_BLOCKS, unfreeze_from="mixed9")
+    split = split_backbone(build_inception(), PLAIN_BLOCKS, unfreeze_from="mixed9")
     first = cache_activations(photos, split, views=TWO, cache=tmp_path / "cache")
     for photo in photos:
         photo.path.unlink()
@@ -211,7 +211,7 @@ def test_activations_that_are_there_need_no_photo(photos, build_inception, tmp_p
 
 def test_another_cut_has_activations_of_its_own(some_photos, build_inception, tmp_path) -> None:
     for unfreeze_from in ("mixed9", "mixed10"):
-        split = split_backbone(build_inception(), DEFAULT_BLOCKS, unfreeze_from=unfreeze_from)
+        split = split_backbone(build_inception(), PLAIN_BLOCKS, unfreeze_from=unfreeze_from)
         taken = cache_activations(some_photos[:1], split, views=Views(count=1), cache=tmp_path)
         assert taken.take(np.array([0]), np.array([0]))[0].shape[1:] == split.shapes[0]
 
@@ -219,7 +219,7 @@ def test_another_cut_has_activations_of_its_own(some_photos, build_inception, tm
 
 
 def test_a_split_is_cut_behind_the_block_before_the_first_that_trains(build_inception) -> None:
-    split = split_backbone(build_inception(), DEFAULT_BLOCKS, unfreeze_from="mixed9")
+    split = split_backbone(build_inception(), PLAIN_BLOCKS, unfreeze_from="mixed9")
 
     assert split.cut == "mixed8"
     assert split.shapes == [(8, 8, 10), (2 * 7 + 2 * 9,)]  # mixed5 has 7 channels here, mixed7 9
@@ -227,7 +227,12 @@ def test_a_split_is_cut_behind_the_block_before_the_first_that_trains(build_ince
 
 def test_an_unknown_block_to_unfreeze_from_is_refused(build_inception) -> None:
     with pytest.raises(ValueError, match=r"one of mixed5, .* Received: 'mixed11'"):
-        split_backbone(build_inception(), DEFAULT_BLOCKS, unfreeze_from="mixed11")
+        split_backbone(build_inception(), PLAIN_BLOCKS, unfreeze_from="mixed11")
+
+
+def test_zoomed_blocks_are_refused_in_stage_two(build_inception) -> None:
+    with pytest.raises(ValueError, match="expected blocks without @zoom"):
+        split_backbone(build_inception(), parse_blocks("mixed10:max,mixed7:max@zoom"), unfreeze_from="mixed9")
 
 
 def test_a_tail_without_features_is_refused(build_inception) -> None:
@@ -243,7 +248,7 @@ def test_a_step_on_cached_activations_of_inception_v3_gives_the_whole_networks_w
     inception, _ = load_inception("random")
     images = np.stack([prepare(photo.read()) for photo in some_photos])
     measure_batchnorm(build_backbone(inception), images)
-    stage = Stage(inception, DEFAULT_BLOCKS, "mixed9")
+    stage = Stage(inception, PLAIN_BLOCKS, "mixed9")
     activations = cache_activations(some_photos, stage.split, views=Views(count=1), cache=tmp_path)
     every = np.arange(len(some_photos))
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from beedex.training.backbone import DEFAULT_BLOCKS, build_backbone
+from beedex.training.backbone import PLAIN_BLOCKS, build_backbone
 from beedex.training.features import Features
 from beedex.training.forward import convert_to_openvino, run_forward
 from beedex.training.model import HeadShape, build_embedder, build_head, fold_standardization, standardize
@@ -155,7 +155,7 @@ def test_other_numbers_of_test_views_are_refused(build_inception, views: int) ->
 @pytest.mark.slow
 def test_inception_v3_with_two_test_views_is_one_network_file_of_the_same_size() -> None:
     inception = keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(299, 299, 3))
-    embedders = build_embedders(build_backbone(inception, DEFAULT_BLOCKS))
+    embedders = build_embedders(build_backbone(inception, PLAIN_BLOCKS))
     expected = embed(embedders[2], IMAGES[:1])
 
     networks = {views: convert_to_openvino(embedder) for views, embedder in embedders.items()}

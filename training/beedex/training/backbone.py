@@ -29,6 +29,7 @@ __all__ = [
     "ALL_BLOCKS",
     "CANDIDATE_BLOCKS",
     "DEFAULT_BLOCKS",
+    "PLAIN_BLOCKS",
     "POOLINGS",
     "POOLING_VERSION",
     "TAPS",
@@ -229,7 +230,9 @@ def _zoom(scaled: keras.KerasTensor) -> keras.KerasTensor:
     before = (IMAGE_SIDE_PX - ZOOMED_SIDE_PX) // 2
     margins = (before, IMAGE_SIDE_PX - ZOOMED_SIDE_PX - before)
     middle = keras.layers.Cropping2D((margins, margins), name="middle")(scaled)
-    return keras.layers.Resizing(IMAGE_SIDE_PX, IMAGE_SIDE_PX, name="enlarged")(middle)
+    # Not the layer Resizing: its call has `training=True` for a default, and in a model that is called without the
+    # argument every BatchNorm behind it then works on the batch's statistics and changes its own (Keras 3.15).
+    return keras.ops.image.resize(middle, (IMAGE_SIDE_PX, IMAGE_SIDE_PX), interpolation="bilinear")
 
 
 def scale_image(image: keras.KerasTensor) -> keras.KerasTensor:

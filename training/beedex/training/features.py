@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beedex.index.progress import Advance, ignore_progress
-from beedex.training.backbone import ALL_BLOCKS, POOLING_VERSION, Block, block_columns, build_blocks, sort_blocks
+from beedex.training.backbone import POOLING_VERSION, WHOLE_BLOCKS, Block, block_columns, build_blocks, sort_blocks
 from beedex.training.forward import choose_engine
 from beedex.training.recording import record_views
 from beedex.training.sources import PhotoSource

@@ -23,7 +23,16 @@ from numpy.typing import NDArray
 
 from beedex.index.embedder import EMBEDDING_OUTPUT, FEATURES_OUTPUT
 from beedex.index.progress import Advance, ignore_progress
-from beedex.training.backbone import POOLING_VERSION, TAPS, Block, join_blocks, pool_taps, scale_image, sort_blocks
+from beedex.training.backbone import (
+    POOLING_VERSION,
+    TAPS,
+    ZOOM_MARK,
+    Block,
+    join_blocks,
+    pool_taps,
+    scale_image,
+    sort_blocks,
+)
 from beedex.training.model import fold_standardization, mirror_photos
 from beedex.training.recording import record_views
 from beedex.training.sources import PhotoSource
