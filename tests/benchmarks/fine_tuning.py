@@ -65,7 +65,7 @@ def main() -> None:
         photos = draw_photos(Path(folder), arguments.photos)
         images = np.stack([prepare(photo.read()) for photo in photos])
         activations = cache_activations(photos, split, views=Views(count=1), cache=Path(folder))
-        backbone = build_backbone(inception)
+        backbone = build_backbone(inception, PLAIN_BLOCKS)
         mean, scale = standardize(backbone(images[:SERVED_PHOTOS]).numpy())
         head = build_head(len(mean), HeadShape(dropout=0.0), seed=0)
         stored, tail = (build_tail_network(split, head, mean=mean, scale=scale) for _ in range(2))

@@ -253,7 +253,7 @@ def build_tuned_embedder(
     """Join trunk, tuned tail and head into the network that serves.
 
     The features stay those of the frozen backbone, with which `beedex evaluate` compares, so its tail runs beside the
-    tuned one. From mixed9 on that made an answer take 1.2 times as long (tests/benchmarks/fine_tuning.py).
+    tuned one: from mixed9 on 12 % more multiplications; tests/benchmarks/fine_tuning.py prints the time.
 
     Args:
         split: as from `split_backbone`.

@@ -1,8 +1,9 @@
 """Running a Keras network over many prepared photos: by OpenVINO on a CPU, by TensorFlow where it has a GPU.
 
 Which of the two is a rule and not a timing: they differ in the last digits, and the same machine must give the same
-features again. On two cores of an EPYC with AVX-512 OpenVINO computed 1.0 to 1.1 times as many photos a second as
-TensorFlow (tests/benchmarks/forward_engines.py); on a CPU without a GPU it is also what serves.
+features again. On a CPU OpenVINO is also what serves. On two busy cores of an EPYC with AVX-512 it computed 1.08 times
+as many photos as TensorFlow in a second of the processor's time, and 0.9 to 1.1 times as many by the clock
+(tests/benchmarks/forward_engines.py prints the latter).
 """
 
 from collections.abc import Callable, Iterable, Iterator
