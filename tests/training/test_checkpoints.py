@@ -109,8 +109,9 @@ def undisturbed() -> str:
 
 @pytest.mark.slow
 def test_a_training_killed_at_any_instant_ends_in_the_same_weights(undisturbed, tmp_path):
-    # Three operations a step: the new file is opened, renamed, and its folder opened.
-    at_operations = [2, 60, 61, 59]
+    # One operation for reading, and three a step: the new file is opened, renamed, and its folder opened. The second
+    # process dies behind step 20, where the network was evaluated.
+    at_operations = [2, 62, 60, 61]
     after_seconds = np.random.default_rng().uniform(0.1, 2.0, 3).round(2).tolist()  # other instants each time
     kills = [*(f"event {number}" for number in at_operations), *(f"after {seconds}" for seconds in after_seconds)]
     checkpoint = tmp_path / "head.checkpoint"

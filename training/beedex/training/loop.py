@@ -169,6 +169,8 @@ class TrainingLoop:
         at_end = self.steps == self._schedule.steps
         if self._validator is None or not (at_end or self.steps % self._config.evaluate_every == 0):
             return
+        if self._history.evaluations and self._history.evaluations[-1].step == self.steps:
+            return  # the checkpoint that training goes on from was written behind it
         evaluation = self._validator.evaluate(self.embed, step=self.steps)
         self._history.evaluations.append(evaluation)
         if evaluation.map_at_r > (self.best.map_at_r if self.best else -math.inf):

@@ -14,8 +14,8 @@ from beedex.training.history import Evaluation
 
 __all__ = ["Validation", "Validator"]
 
-# Photos that are embedded again and again during training, at most: more would take longer than the training between
-# two evaluations. The standard error of a mean of 1000 independent shares is below 0.016.
+# Photos that are embedded again and again during training, at most. So many of 7,168 features take 0.15 s, about as
+# long as the 25 steps between two evaluations. The standard error of a mean of 1,000 independent shares is below 0.016.
 MOST_HELD_OUT = 1000
 MOST_REFERENCE = 4000
 
