@@ -6,6 +6,7 @@
         model.bin        its weights
         model.keras      the same network for Keras
         gallery.json     the photos it was trained on, by sha256, so that none is mistaken for an unseen one
+        report/report.html   how good it is and why, for people
 
 The fingerprint is the sha256 of what decides a vector: both IR files and the preprocessing. No file holds a pickle.
 """
@@ -41,6 +42,7 @@ NETWORK_NAME = "model.xml"
 NETWORK_WEIGHTS_NAME = "model.bin"
 KERAS_NAME = "model.keras"
 GALLERY_NAME = "gallery.json"
+REPORT_NAME = "report/report.html"
 
 
 class WeightsProvenance(BaseModel):

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,10 +16,13 @@ from rich.table import Table
 from beedex.index.errors import BeedexError
 from beedex.training.drawing_commands import app as drawing_app
 
+if TYPE_CHECKING:
+    from beedex.training.run import TrainConfig
+
 __all__ = ["ERRORS", "EXTRA", "NEEDS", "app"]
 
 EXTRA = "train"
-NEEDS = ("tensorflow", "keras", "faiss", "openvino", "PIL", "pydantic", "imagehash")
+NEEDS = ("tensorflow", "keras", "faiss", "openvino", "PIL", "pydantic", "imagehash", "jinja2", "scipy", "sklearn")
 ERRORS: tuple[type[Exception], ...] = (BeedexError,)
 
 app = typer.Typer()
@@ -36,6 +39,14 @@ class MiningName(StrEnum):
     BATCH_HARD = "batch-hard"
 
 
+class AugmentationName(StrEnum):
+    """The values of `--augmentation`, as beedex.training.views.AUGMENTATIONS has them."""
+
+    NONE = "none"
+    LIGHT = "light"
+    STRONG = "strong"
+
+
 @app.command("train", epilog="Example: beedex train photos/ --out bee-embedder --weights bundled")
 def train(
     gallery: Annotated[Path, typer.Argument(help="Labelled photos; see `beedex gallery check`.", metavar="GALLERY")],
@@ -46,44 +57,81 @@ def train(
         typer.Option(help="The backbone's: imagenet, bundled, random, or a Keras weights file.", metavar="NAME|PATH"),
     ] = "imagenet",
     mining: Annotated[MiningName, typer.Option(help="Which triplets of a batch count.")] = MiningName.BATCH_ALL,
-    margin: Annotated[float, typer.Option(help="Of the triplet loss, in L2 distance.", min=0)] = 0.1,
+    margin: Annotated[float, typer.Option(help="Of the triplet loss, in L2 distance.", min=0)] = 1.0,
     dimension: Annotated[int, typer.Option(help="Length of the embedding.", min=2)] = 128,
-    views: Annotated[int, typer.Option(help="Features per photo: itself, and varied copies.", min=1)] = 4,
+    taps: Annotated[
+        str,
+        typer.Option(
+            help="What features are made of: auto chooses by validation; or blocks such as "
+            "mixed7:max,mixed10:mean,mixed10:max@zoom (@zoom: of the photo's enlarged middle).",
+            metavar="auto|BLOCKS",
+        ),
+    ] = "auto",
+    views: Annotated[int, typer.Option(help="Of each photo: itself, mirrored, then varied copies.", min=1)] = 4,
+    augmentation: Annotated[
+        AugmentationName, typer.Option(help="How far varied copies stray.")
+    ] = AugmentationName.LIGHT,
+    test_views: Annotated[
+        int, typer.Option(help="2: answer with the mean of photo and mirror image, at twice the cost.", min=1, max=2)
+    ] = 1,
+    fine_tune: Annotated[
+        str | None,
+        typer.Option(help="Train the backbone too, from this block on (mixed5 to mixed10).", metavar="BLOCK"),
+    ] = None,
+    false_accept_rate: Annotated[
+        float | None,
+        typer.Option(help="Photos of unknown families that may get a family named; default: the best compromise."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed and photos give the same embedder.", min=0)] = 0,
     cache: Annotated[Path, typer.Option(help="Keeps features from run to run.", metavar="DIR")] = Path(
         "~/.cache/beedex"
     ),
+    tensorboard: Annotated[
+        Path | None, typer.Option(help="Write curves and embeddings for TensorBoard there.", metavar="DIR")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Train an embedder on labelled photos and say honestly how good it is.
 
     The backbone is frozen and its features are computed once; a head is trained on them with an online triplet loss.
-    The figures come from cross-validation: each photo is judged by a head that never saw it or its group.
+    The figures come from cross-validation: each photo is judged by a head that never saw it or its group. A run that
+    was interrupted goes on where it was when the same command is given again. The bundle holds a report to open in a
+    browser.
     """
     _quiet_tensorflow()
-    from beedex.training.fit import FitConfig
-    from beedex.training.model import HeadShape
-    from beedex.training.run import TrainConfig, train_embedder
+    from beedex.training.reporting import spell_command
+    from beedex.training.run import train_embedder
 
-    config = TrainConfig(
+    config = _read_config(
         weights=weights,
+        recipe=_Options(
+            mining=mining,
+            margin=margin,
+            dimension=dimension,
+            taps=taps,
+            test_views=test_views,
+            fine_tune=fine_tune,
+            seed=seed,
+        ),
         views=views,
-        shape=HeadShape(dimension=dimension),
-        fit=FitConfig(mining=mining.value, margin=margin, seed=seed),
+        augmentation=augmentation.value,
+        false_accept_rate=false_accept_rate,
         cache=cache,
+        tensorboard=tensorboard,
     )
     if weights == "random":
         print("beedex: note: random weights are a stand-in that has learned nothing about photos", file=sys.stderr)
-    metrics = train_embedder(gallery, out, config)
+    metrics = train_embedder(gallery, out, config, command=spell_command())
     if as_json:
         print(json.dumps(metrics))
         return
-    _print_figures(metrics, title=f"Held-out photos ({metrics['protocol']})")
+    print_figures(metrics, title=f"Held-out photos ({metrics['protocol']})")
     for note in metrics["left_out"]:
-        print(f"Left out: {note}.")
+        print(f"Note: {note}.")
+    print(f"Features: {metrics['blocks_why']}.")
     print(f"Weights: {metrics['weights']['note']}.")
     print(f"Calibration: {metrics['calibration']['note']}.")
-    print(f"Wrote {out}, fingerprint {metrics['fingerprint'][:12]}.")
+    print(f"Wrote {out}, fingerprint {metrics['fingerprint'][:12]}; open {out / 'report' / 'report.html'}.")
 
 
 @app.command("evaluate", epilog="Example: beedex evaluate bee-embedder new-photos/ --reference photos/")
@@ -94,36 +142,90 @@ def evaluate(
     reference: Annotated[
         Path | None, typer.Option(help="Look photos up in this gallery instead of their own.", metavar="GALLERY")
     ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write report.html, to open in a browser, there.", metavar="DIR")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Look up photos that the embedder wasn't trained on and count how often it is right."""
-    from beedex.training.evaluation import evaluate_embedder
+    _quiet_tensorflow()
+    from beedex.training.evaluation import ReportRequest, evaluate_embedder
+    from beedex.training.reporting import spell_command
 
-    metrics = evaluate_embedder(bundle, gallery, reference_dir=reference)
+    request = ReportRequest(directory=report, command=spell_command()) if report else None
+    metrics = evaluate_embedder(bundle, gallery, reference_dir=reference, report=request)
     if as_json:
         print(json.dumps(metrics))
         return
-    _print_figures(metrics, title=f"Unseen photos, looked up among {metrics['reference_photos']}")
+    print_figures(metrics, title=f"{metrics['n']} photos: {metrics['protocol']}")
+    for note in metrics["notes"]:
+        print(f"Note: {note}.")
     print(f"Weights: {metrics['weights']['note']}.")
+    if report:
+        print(f"Wrote {report / 'report.html'}.")
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    label: str
-    figures: dict[str, Any]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Options:
+    """The options that make a recipe."""
+
+    mining: MiningName
+    margin: float
+    dimension: int
+    taps: str
+    test_views: int
+    fine_tune: str | None
+    seed: int
 
 
-def _print_figures(metrics: dict[str, Any], *, title: str) -> None:
+def _read_config(*, recipe: _Options, **others: Any) -> "TrainConfig":  # noqa: ANN401 - TrainConfig's own fields
+    """Return the configuration that the options ask for; what contradicts itself is a usage error."""
+    from beedex.training.backbone import CANDIDATE_BLOCKS, PLAIN_BLOCKS, parse_blocks
+    from beedex.training.fitconfig import FitConfig
+    from beedex.training.model import HeadShape
+    from beedex.training.recipe import Recipe, TuneConfig
+    from beedex.training.run import TrainConfig
+
+    try:
+        chosen = CANDIDATE_BLOCKS if recipe.taps == "auto" else (parse_blocks(recipe.taps),)
+        tune = TuneConfig(unfreeze_from=recipe.fine_tune) if recipe.fine_tune else None
+        return TrainConfig(
+            recipe=Recipe(
+                candidates=(PLAIN_BLOCKS,) if tune and recipe.taps == "auto" else chosen,
+                shape=HeadShape(dimension=recipe.dimension),
+                fit=FitConfig(mining=recipe.mining.value, margin=recipe.margin, seed=recipe.seed),
+                tune=tune,
+                test_views=recipe.test_views,
+            ),
+            **others,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def print_figures(metrics: dict[str, Any], *, title: str) -> None:
+    """Print the figures as a table, and what their comparison comes to."""
     print(title)
     print(", ".join(f"{family} {count}" for family, count in metrics["families"].items()))
     table = Table()
     table.add_column(f"n = {metrics['n']}")
-    table.add_column("Recall@1 (95 %)", justify="right")
-    table.add_column("MAP@R (95 %)", justify="right")
-    for row in (_Row("trained embedder", metrics), _Row("frozen features", metrics["frozen"])):
-        table.add_row(row.label, _format(row.figures["recall_at_1"]), _format(row.figures["map_at_r"]))
-    table.add_row("chance", f"{metrics['chance_recall_at_1']:.2f}", "")
+    for name in ("Recall@1 (95 %)", "R-precision", "MAP@R (95 %)", "macro Recall@1"):
+        table.add_column(name, justify="right")
+    for label, figures in (("trained embedder", metrics), ("frozen features", metrics["frozen"])):
+        table.add_row(
+            label,
+            _format(figures["recall_at_1"]),
+            f"{figures['r_precision']['value']:.2f}",
+            _format(figures["map_at_r"]),
+            _format(figures["macro"]["recall_at_1"]),
+        )
+    if metrics["probe"]:
+        table.add_row("linear probe", _format(metrics["probe"]["recall_at_1"]), "", "", "")
+    chance = metrics["chance"]
+    table.add_row("chance", *(f"{chance[key]:.2f}" for key in ("recall_at_1", "r_precision", "map_at_r")), "")
     Console().print(table)
+    for comparison in metrics["comparisons"].values():
+        print(comparison["words"])
 
 
 def _format(figure: dict[str, float]) -> str:

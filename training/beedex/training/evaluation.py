@@ -3,39 +3,61 @@
 The photos are looked up as a user's would be, with the bundle's own network on OpenVINO: an offline figure is an online
 figure. Photos that the head was trained on are never queries, nor are those of the same group or of nearly the same
 perceptual hash, but they may be found.
+
+Of a gallery that was trained on whole, nothing about this very embedder can be learned. Then others are trained by its
+recipe on the same frozen features, cross-validated, so that each photo is judged by one that never saw it.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.index.bundle import CARD_NAME, Bundle, load_bundle
+from beedex.index.bundle import Bundle, load_bundle
 from beedex.index.embedder import Embedder
 from beedex.index.gallery import scan_gallery
-from beedex.index.inspection import MAX_DIFFERING_BITS, InspectedPhoto, inspect_gallery
-from beedex.index.metrics import RetrievalScores, chance_recall_at_1, estimate, score_retrieval
+from beedex.index.inspection import MAX_DIFFERING_BITS, InspectedPhoto, Inspection, inspect_gallery
+from beedex.index.metrics import average_repeats
 from beedex.index.preprocessing import prepare
 from beedex.index.progress import report_progress
-from beedex.training.errors import TrainingError
+from beedex.training.figures import Judgement
+from beedex.training.lookup import EmbeddedPhotos, Lookup
+from beedex.training.report import EmbeddingMap, Lookups, Origin, ReportContent, Results, write_report
+from beedex.training.reporting import PhotoReader, list_photos, tabulate
+from beedex.training.retraining import cross_validate_bundle
 from beedex.training.sources import PhotoSource
 
-__all__ = ["evaluate_embedder"]
+__all__ = ["ReportRequest", "evaluate_embedder"]
+
+REPORT_NAME = "report.html"
+
+# Shown of each query.
+NEIGHBORS = 8
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Embedded:
-    """Photos with their vectors: (N, D) embeddings and (N, F) frozen features."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportRequest:
+    """A report that is wanted.
 
-    photos: tuple[InspectedPhoto, ...]
-    embeddings: NDArray[np.float32]
-    features: NDArray[np.float32]
+    Attributes:
+        directory: that it is written to.
+        command: the command line, to be shown in it.
+    """
+
+    directory: Path
+    command: str
 
 
-def evaluate_embedder(bundle_dir: Path, gallery_dir: Path, *, reference_dir: Path | None = None) -> dict[str, Any]:
+def evaluate_embedder(
+    bundle_dir: Path,
+    gallery_dir: Path,
+    *,
+    reference_dir: Path | None = None,
+    report: ReportRequest | None = None,
+) -> dict[str, Any]:
     """Look up a gallery's unseen photos and count.
 
     Args:
@@ -43,39 +65,66 @@ def evaluate_embedder(bundle_dir: Path, gallery_dir: Path, *, reference_dir: Pat
         gallery_dir: labelled photos; those that the head was trained on are no queries.
         reference_dir: the gallery to look them up in; None for *gallery_dir* itself, where a photo and the others of
             its group are not found for each other.
+        report: what to write beside; None for nothing.
 
     Returns:
         What ``beedex evaluate --json`` prints.
 
     Raises:
-        BeedexError: the bundle or a gallery can't be used, or no photo is unseen.
+        BeedexError: the bundle or a gallery can't be used, or nothing can be judged.
+        OSError: the report can't be written.
     """
     bundle = load_bundle(bundle_dir)
-    photos = _inspect(gallery_dir)
-    unseen = _find_unseen(bundle, photos)
-    if not unseen.any():
-        raise TrainingError(
-            f"every photo of {gallery_dir} was trained on, so that no figure on them means anything: expected unseen "
-            f"photos; give another gallery, or read the cross-validated figures in {bundle_dir / CARD_NAME}"
-        )
+    inspection = _inspect(gallery_dir)
+    unseen = _find_unseen(bundle, inspection.photos)
     with Embedder.open(bundle) as embedder:
-        found = _embed(embedder, gallery_dir, photos)
-        reference = _embed(embedder, reference_dir, _inspect(reference_dir)) if reference_dir else found
-    return _score(bundle, found, reference, unseen) | {"seen": int((~unseen).sum())}
+        found = _embed(embedder, gallery_dir, inspection.photos)
+        reference = _embed(embedder, reference_dir, _inspect(reference_dir).photos) if reference_dir else found
+    if unseen.any():
+        lookup = Lookup(queries=found.take(unseen), reference=reference, shared=reference is found)
+        judgement, protocol = lookup.judge(), f"each unseen photo is looked up among {len(reference.photos)} photos"
+    else:
+        lookup = None
+        judgement, protocol = cross_validate_bundle(bundle, found)
+    metrics = {
+        **judgement.describe(),
+        "unjudged": int(np.isnan(average_repeats(judgement.trained.hit_at_1)).sum()),
+        "seen": int((~unseen).sum()),
+        "cross_validated": lookup is None,
+        "protocol": protocol,
+        "reference_photos": len(reference.photos),
+        "notes": judgement.note_small_families(),
+        "fingerprint": bundle.card.fingerprint,
+        "weights": bundle.card.weights.model_dump(),
+    }
+    if report:
+        origin = Origin(
+            command=report.command,
+            fingerprint=bundle.card.fingerprint,
+            weights=bundle.card.weights.note,
+            gallery_digest=inspection.digest,
+            git_revision=bundle.card.git_revision,
+            versions=bundle.card.versions,
+        )
+        results = tabulate(judgement, protocol=protocol, notes=metrics["notes"])
+        content = _compose(origin, results, gallery_dir, found, lookup, judgement)
+        report.directory.mkdir(parents=True, exist_ok=True)
+        write_report(report.directory / REPORT_NAME, content)
+    return metrics
 
 
-def _inspect(directory: Path) -> tuple[InspectedPhoto, ...]:
+def _inspect(directory: Path) -> Inspection:
     gallery = scan_gallery(directory)
     with report_progress("inspecting photos", len(gallery.photos)) as advance:
-        return inspect_gallery(gallery, advance=advance).photos
+        return inspect_gallery(gallery, advance=advance)
 
 
-def _embed(embedder: Embedder, directory: Path, photos: tuple[InspectedPhoto, ...]) -> _Embedded:
+def _embed(embedder: Embedder, directory: Path, photos: tuple[InspectedPhoto, ...]) -> EmbeddedPhotos:
     sources = (PhotoSource(path=directory / photo.photo.path, sha256=photo.sha256) for photo in photos)
     images = (prepare(source.read(), side_px=embedder.side_px) for source in sources)
     with report_progress("embedding photos", len(photos)) as advance:
         rows = list(embedder.stream(images, advance=advance))
-    return _Embedded(
+    return EmbeddedPhotos(
         photos=photos,
         embeddings=np.stack([embedding for embedding, _ in rows]),
         features=np.stack([features for _, features in rows]),
@@ -96,52 +145,34 @@ def _find_unseen(bundle: Bundle, photos: Sequence[InspectedPhoto]) -> NDArray[np
     return unseen
 
 
-def _score(bundle: Bundle, found: _Embedded, reference: _Embedded, unseen: NDArray[np.bool_]) -> dict[str, Any]:
-    queries = [photo for photo, counted in zip(found.photos, unseen, strict=True) if counted]
-    names = sorted({photo.photo.family for photo in (*queries, *reference.photos)})
-    number = {name: i for i, name in enumerate(names)}
-    query_labels = np.array([number[photo.photo.family] for photo in queries])
-    labels = np.array([number[photo.photo.family] for photo in reference.photos])
-    groups = [photo.group for photo in queries]
-    excluded = _exclude_own(queries, reference.photos, by_group=reference is found)
-
-    trained = score_retrieval(
-        found.embeddings[unseen] @ reference.embeddings.T, query_labels, labels, excluded=excluded
-    )
-    frozen = score_retrieval(found.features[unseen] @ reference.features.T, query_labels, labels, excluded=excluded)
-    judged = ~np.isnan(trained.hit_at_1)
-    if not judged.any():
-        raise TrainingError(
-            "no photo can be judged: expected the reference to hold other groups of the same families, received "
-            f"families {sorted({photo.photo.family for photo in reference.photos})}; give `--reference`"
+def _compose(
+    origin: Origin,
+    results: Results,
+    gallery_dir: Path,
+    found: EmbeddedPhotos,
+    lookup: Lookup | None,
+    judgement: Judgement,
+) -> ReportContent:
+    """Return the report of the gallery's photos; neighbors are shown where they are of the same gallery."""
+    lookups = None
+    if lookup and lookup.shared:
+        numbers = {photo.photo.path: i for i, photo in enumerate(found.photos)}
+        neighbors, similarities = lookup.find_neighbors(NEIGHBORS)
+        lookups = Lookups(
+            photos=np.array([numbers[photo.photo.path] for photo in lookup.queries.photos]),
+            average_precision=judgement.trained.average_precision_at_r,
+            hits=judgement.trained.hit_at_1,
+            neighbors=neighbors,
+            similarities=similarities,
         )
-    return {
-        "n": int(judged.sum()),
-        "unjudged": int((~judged).sum()),
-        "families": {name: int((query_labels[judged] == i).sum()) for name, i in number.items()},
-        "reference_photos": len(reference.photos),
-        **_estimate(trained, groups),
-        "chance_recall_at_1": chance_recall_at_1(query_labels, labels, excluded=excluded),
-        "frozen": _estimate(frozen, groups),
-        "fingerprint": bundle.card.fingerprint,
-        "weights": bundle.card.weights.model_dump(),
-    }
-
-
-def _estimate(scores: RetrievalScores, groups: Sequence[str]) -> dict[str, Any]:
-    return {
-        "recall_at_1": asdict(estimate(scores.hit_at_1, groups)),
-        "map_at_r": asdict(estimate(scores.average_precision_at_r, groups)),
-    }
-
-
-def _exclude_own(
-    queries: Sequence[InspectedPhoto], reference: Sequence[InspectedPhoto], *, by_group: bool
-) -> NDArray[np.bool_]:
-    """Return (Q, N), true where both are the same photo or, in one gallery, of the same group.
-
-    Two galleries may use the same name for different groups.
-    """
-    contents = np.array([photo.sha256 for photo in reference])
-    groups = np.array([photo.group for photo in reference])
-    return np.stack([(contents == query.sha256) | (by_group & (groups == query.group)) for query in queries])
+    return ReportContent(
+        kind="Evaluation report",
+        title=gallery_dir.resolve().name,
+        origin=origin,
+        results=results,
+        families=tuple(sorted({photo.photo.family for photo in found.photos} | set(judgement.families))),
+        photos=list_photos(found.photos),
+        read_photo=PhotoReader(gallery_dir, found.photos),
+        embedding_map=EmbeddingMap(embeddings=found.embeddings, features=found.features, trained_on=lookup is None),
+        lookups=lookups,
+    )

@@ -2,7 +2,7 @@
 
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,9 +15,11 @@ from beedex.index.bundle import (
     CARD_NAME,
     KERAS_NAME,
     NETWORK_NAME,
+    REPORT_NAME,
     BundleCard,
     TrainedPhoto,
     WeightsProvenance,
+    compute_fingerprint,
     seal_bundle,
 )
 from beedex.index.decision import Calibration
@@ -25,10 +27,12 @@ from beedex.index.durable import write_directory
 from beedex.index.preprocessing import Preprocessing
 from beedex.training.errors import TrainingError
 from beedex.training.forward import convert_to_openvino
+from beedex.training.report import Origin, ReportContent, write_report
 from beedex.training.trainingset import TrainingSet
 
-__all__ = ["Provenance", "export_bundle", "refuse_unusable_directory"]
+__all__ = ["RECORDED_DISTRIBUTIONS", "Provenance", "export_bundle", "refuse_unusable_directory"]
 
+# Also decides whether an interrupted run may go on: other versions may round otherwise.
 RECORDED_DISTRIBUTIONS = ("beedex", "keras", "numpy", "openvino", "pillow", "tensorflow")
 
 
@@ -66,7 +70,15 @@ def refuse_unusable_directory(path: Path) -> None:
         pass
 
 
-def export_bundle(path: Path, embedder: keras.Model, data: TrainingSet, provenance: Provenance) -> BundleCard:
+def export_bundle(
+    path: Path,
+    embedder: keras.Model,
+    data: TrainingSet,
+    provenance: Provenance,
+    *,
+    command: str,
+    compose_report: Callable[[Origin], ReportContent],
+) -> BundleCard:
     """Convert the network and write the whole bundle, or nothing.
 
     Args:
@@ -74,6 +86,8 @@ def export_bundle(path: Path, embedder: keras.Model, data: TrainingSet, provenan
         embedder: as from `build_embedder`.
         data: what the head was trained on.
         provenance: how.
+        command: that made it.
+        compose_report: makes the report's content.
     """
     network = convert_to_openvino(embedder)
     with write_directory(path, replace=True) as directory:
@@ -81,6 +95,18 @@ def export_bundle(path: Path, embedder: keras.Model, data: TrainingSet, provenan
         # float16 halves the file, and the kernels of the bundled weights are float16 anyway; of other weights it takes
         # the last digits, which the tests of one embedding bound. Computing stays in float32.
         ov.save_model(network, directory / NETWORK_NAME, compress_to_fp16=True)
+        versions = {name: version(name) for name in RECORDED_DISTRIBUTIONS}
+        revision = _read_git_revision()
+        origin = Origin(
+            command=command,
+            fingerprint=compute_fingerprint(directory, Preprocessing()),
+            weights=provenance.weights.note,
+            gallery_digest=data.inspection.digest,
+            git_revision=revision,
+            versions=versions,
+        )
+        (directory / REPORT_NAME).parent.mkdir()
+        write_report(directory / REPORT_NAME, compose_report(origin))
         return seal_bundle(
             directory,
             trained_photos=tuple(
@@ -99,8 +125,8 @@ def export_bundle(path: Path, embedder: keras.Model, data: TrainingSet, provenan
             families=data.families,
             training=dict(provenance.training),
             gallery_digest=data.inspection.digest,
-            versions={name: version(name) for name in RECORDED_DISTRIBUTIONS},
-            git_revision=_read_git_revision(),
+            versions=versions,
+            git_revision=revision,
             metrics=dict(provenance.metrics),
             calibration=provenance.calibration,
         )

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from beedex.training.guard import GuardConfig
-from beedex.training.losses import DEFAULT_MARGIN, Distance, Mining, TripletLoss
+from beedex.training.losses import Distance, Mining, TripletLoss
 
 __all__ = ["FitConfig", "Schedule"]
 
@@ -32,7 +32,7 @@ class FitConfig:
     """
 
     mining: Mining = "batch-all"
-    margin: float = DEFAULT_MARGIN
+    margin: float = 1.0
     distance: Distance = "l2"
     soft: bool = False
     families_per_batch: int = 8
@@ -40,7 +40,7 @@ class FitConfig:
     epochs: int = 60
     fewest_steps: int = 300
     most_steps: int = 4000
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     seed: int = 0
     evaluate_every: int = 25

@@ -1,6 +1,9 @@
 """A training run, from a gallery to an embedder bundle."""
 
-from dataclasses import asdict, dataclass, field
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -8,26 +11,39 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from beedex.index.decision import Calibration
 from beedex.index.gallery import scan_gallery
-from beedex.index.metrics import estimate
 from beedex.index.preprocessing import prepare
 from beedex.index.progress import report_progress
-from beedex.training.backbone import DEFAULT_BLOCKS, build_backbone, measure_batchnorm
+from beedex.training.backbone import build_backbone, measure_batchnorm
+from beedex.training.bundlereport import compose_training_report
 from beedex.training.calibration import fit_calibration
-from beedex.training.crossvalidation import CrossValidation, LabelledFeatures, count_heads, cross_validate
+from beedex.training.crossvalidation import CrossValidation, count_outside_heads, cross_validate, weigh_outsiders
 from beedex.training.errors import TrainingError
-from beedex.training.export import Provenance, export_bundle, refuse_unusable_directory
+from beedex.training.events import EventLog, ProjectedPhoto, write_projector
+from beedex.training.export import RECORDED_DISTRIBUTIONS, Provenance, export_bundle, refuse_unusable_directory
 from beedex.training.features import compute_features
-from beedex.training.fit import FitConfig, fit_head
-from beedex.training.model import HeadShape, build_embedder
+from beedex.training.figures import Judgement
+from beedex.training.finetune import build_tuned_embedder, cache_activations, split_backbone
+from beedex.training.folds import choose_protocol
+from beedex.training.material import Material, TailMaterial
+from beedex.training.model import build_embedder
+from beedex.training.recipe import Recipe
+from beedex.training.retraining import judge_cross_validation
+from beedex.training.runfolder import RunFolder, open_run_folder
+from beedex.training.selection import BlockGrams
+from beedex.training.stages import TrainedStages, train_stages
 from beedex.training.trainingset import TrainingSet, read_training_set
-from beedex.training.views import Views
+from beedex.training.views import AUGMENTATIONS, NamedAugmentation, Views
 from beedex.training.weights import NamedWeights, hash_weights, load_inception
 
 __all__ = ["TrainConfig", "train_embedder"]
 
 # Photos whose activations set the BatchNorm statistics of a random backbone; more change them by less than noise.
 STATISTICS_PHOTOS = 128
+
+# A larger gallery's features are stored for the default blocks alone: those of all candidates would take 70 kB a view.
+MOST_CHOSEN_FROM = 5000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,31 +52,58 @@ class TrainConfig:
 
     Attributes:
         weights: ``"imagenet"``, ``"bundled"``, ``"random"`` or a path.
-        views: V, how often each photo goes through the backbone: once as it is, then varied.
-        shape: of the head.
-        fit: how heads are trained; its seed also draws the views, the folds and a random backbone.
+        views: V, how often each photo goes through the backbone: as it is, mirrored, then varied.
+        augmentation: how far the varied views stray.
+        recipe: how embedders are trained; its seed also draws the views, the folds and a random backbone.
+        false_accept_rate: of photos of unknown families, how many may get a family named or suggested; None for the
+            threshold that parts known from unknown photos best.
         cache: the folder that keeps features from run to run.
+        tensorboard: the folder for TensorBoard's events, or None.
     """
 
     weights: str = "imagenet"
     views: int = 4
-    shape: HeadShape = field(default_factory=HeadShape)
-    fit: FitConfig = field(default_factory=FitConfig)
+    augmentation: NamedAugmentation = "light"
+    recipe: Recipe = field(default_factory=Recipe)
+    false_accept_rate: float | None = None
     cache: Path = Path("~/.cache/beedex")
+    tensorboard: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no run can do."""
-        if self.views < 1:
-            raise ValueError(f"`views` must be at least 1. Received: views={self.views}")
+        if self.views < self.recipe.test_views:
+            raise ValueError(
+                f"`views` must be at least `recipe.test_views`, {self.recipe.test_views}. Received: views={self.views}"
+            )
+        if self.false_accept_rate is not None and not 0 < self.false_accept_rate < 1:
+            raise ValueError(f"`false_accept_rate` must lie between 0 and 1. Received: {self.false_accept_rate}")
+        self.draw_views()
+
+    def draw_views(self) -> Views:
+        """Return which views are stored."""
+        return Views(count=self.views, seed=self.recipe.fit.seed, augmentation=AUGMENTATIONS[self.augmentation])
+
+    def describe(self) -> dict[str, Any]:
+        """Return plain data, without the machine's paths."""
+        described = asdict(self)
+        del described["cache"], described["tensorboard"]
+        described["recipe"]["candidates"] = [[str(block) for block in blocks] for blocks in self.recipe.candidates]
+        if self.weights not in get_args(NamedWeights):
+            described["weights"] = Path(self.weights).name
+        return described
 
 
-def train_embedder(gallery_dir: Path, out: Path, config: TrainConfig) -> dict[str, Any]:
+def train_embedder(gallery_dir: Path, out: Path, config: TrainConfig, *, command: str) -> dict[str, Any]:
     """Train on a gallery and write the bundle.
+
+    A run that was killed goes on where it was when it is started again with the same arguments, and ends in the same
+    weights.
 
     Args:
         gallery_dir: the labelled photos.
         out: where the bundle goes.
         config: how.
+        command: the command line, for the report.
 
     Returns:
         What ``beedex train --json`` prints: figures on held-out photos, the same for the untrained features, and the
@@ -68,76 +111,154 @@ def train_embedder(gallery_dir: Path, out: Path, config: TrainConfig) -> dict[st
 
     Raises:
         BeedexError: the gallery, the weights, *out* or the cache can't be used; no bundle is written then.
+        StoppedBySignal: SIGTERM came; what is done is saved.
     """
     try:
-        return _train(gallery_dir, out, config)
+        return _train(gallery_dir, out, config, command)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise TrainingError(
             f"a file can't be read or written: {error.strerror or error}{where}; mend that and run the command again, "
-            "computed features are kept"
+            "what is done is kept"
         ) from error
 
 
-def _train(gallery_dir: Path, out: Path, config: TrainConfig) -> dict[str, Any]:
+def _train(gallery_dir: Path, out: Path, config: TrainConfig, command: str) -> dict[str, Any]:
     refuse_unusable_directory(out)
     gallery = scan_gallery(gallery_dir)
     # The network may be missing, and the photos take long to open.
-    inception, weights = load_inception(config.weights, seed=config.fit.seed)
+    inception, weights = load_inception(config.weights, seed=config.recipe.fit.seed)
     data = read_training_set(gallery)
-    backbone = build_backbone(inception)
     if weights.kind == "random":
-        measure_batchnorm(backbone, _prepare_some(data, config.fit.seed))
-        weights = weights.model_copy(update={"sha256": hash_weights(backbone)})
-    features = _compute(data, inception, config)
-    with report_progress("cross-validating heads", count_heads(len(data.families))) as advance:
-        held_out = cross_validate(features, config.shape, config.fit, advance=advance)
-    calibration = fit_calibration(held_out.evidence, data.labels, held_out.outside_evidence)
-    head = fit_head(features.features, features.labels, features.groups, config.shape, config.fit)
-    metrics = summarize(data, held_out) | {"weights": weights.model_dump(), "calibration": calibration.model_dump()}
-    embedder = build_embedder(backbone, head.head, mean=head.mean, scale=head.scale)
-    provenance = Provenance(weights=weights, training=_describe(config), metrics=metrics, calibration=calibration)
-    card = export_bundle(out, embedder, data, provenance)
+        measure_batchnorm(build_backbone(inception), _prepare_some(data, config.recipe.fit.seed))
+        weights = weights.model_copy(update={"sha256": hash_weights(inception)})
+    recipe = _fit_recipe(config.recipe, len(data.photos))
+    material = _gather_material(data, inception, recipe, config)
+    with open_run_folder(out, _name_run(data, config, weights.sha256)) as folder:
+        held_out, stages, calibration = _work(material, recipe, config, folder, data)
+        judgement = judge_cross_validation(held_out, material)
+        metrics = {
+            **_describe_data(data, judgement, stages, held_out),
+            **judgement.describe(),
+            "weights": weights.model_dump(),
+            "calibration": calibration.model_dump(),
+        }
+        provenance = Provenance(weights=weights, training=config.describe(), metrics=metrics, calibration=calibration)
+        composer = compose_training_report(
+            data=data,
+            material=material,
+            stages=stages,
+            held_out=held_out,
+            judgement=judgement,
+            provenance=provenance,
+            protocol=str(metrics["protocol"]),
+        )
+        embedder = _join(inception, stages, material)
+        card = export_bundle(out, embedder, data, provenance, command=command, compose_report=composer)
     return metrics | {"fingerprint": card.fingerprint, "bundle": str(out)}
 
 
-def summarize(data: TrainingSet, held_out: CrossValidation) -> dict[str, Any]:
-    """Return the figures of a cross-validation under the names that the commands print."""
+def _work(
+    material: Material, recipe: Recipe, config: TrainConfig, folder: RunFolder, data: TrainingSet
+) -> tuple[CrossValidation, TrainedStages, Calibration]:
+    """Do the long part: every embedder of the cross-validation, the final one, and those of left-out families."""
+    protocol = choose_protocol(material.labels, material.groups)
+    with report_progress("cross-validating", protocol.splits) as progress:
+        held_out = cross_validate(material, recipe, folder=folder, progress=progress)
+    events = EventLog(config.tensorboard) if config.tensorboard else None
+    with report_progress("training", None) as progress:
+        open_outlets = folder.open_outlets("final", progress=progress, events=events)
+        stages = train_stages(material, recipe, open_outlets=open_outlets)
+    if events and config.tensorboard:
+        events.close()
+        _project(config.tensorboard, stages.embed(material), data)
+    with report_progress("leaving families out", count_outside_heads(len(material.families))) as progress:
+        outside = weigh_outsiders(material, recipe, stages.choices, folder=folder, progress=progress)
+    calibration = fit_calibration(
+        held_out.evidence,
+        material.labels,
+        outside.evidence,
+        groups=material.groups,
+        outside_groups=outside.groups,
+        false_accept_rate=config.false_accept_rate,
+    )
+    return held_out, stages, calibration
+
+
+def _describe_data(
+    data: TrainingSet, judgement: Judgement, stages: TrainedStages, held_out: CrossValidation
+) -> dict[str, Any]:
+    selection = stages.choices.selection
     return {
-        "n": int((~np.isnan(held_out.trained.hit_at_1)).sum()),
         "photos": len(data.photos),
         "groups": len(set(data.groups)),
-        "families": {name: int((data.labels == number).sum()) for number, name in enumerate(data.families)},
-        "protocol": f"{held_out.folds}-fold cross-validation by group: each photo is looked up among those of the "
-        "other folds, by a head that was trained on them",
-        "recall_at_1": asdict(estimate(held_out.trained.hit_at_1, data.groups)),
-        "map_at_r": asdict(estimate(held_out.trained.average_precision_at_r, data.groups)),
-        "chance_recall_at_1": held_out.chance,
-        "frozen": {
-            "recall_at_1": asdict(estimate(held_out.frozen.hit_at_1, data.groups)),
-            "map_at_r": asdict(estimate(held_out.frozen.average_precision_at_r, data.groups)),
-        },
-        "recall_at_1_by_family": {
-            name: float(np.nanmean(held_out.trained.hit_at_1[data.labels == number]))
-            for number, name in enumerate(data.families)
-            if not np.isnan(held_out.trained.hit_at_1[data.labels == number]).all()
-        },
-        "left_out": list(data.left_out),
+        "protocol": f"{held_out.protocol.why}; each photo is looked up among those of the other folds, by an embedder "
+        "that was trained on them",
+        "left_out": [*data.left_out, *judgement.note_small_families()],
+        "blocks": [str(block) for block in (selection.blocks if selection else stages.recipe.candidates[0])],
+        "blocks_why": selection.why if selection else "as asked for",
+        "head_steps": stages.head.fitted.steps,
+        "splits": held_out.choices,
     }
 
 
-def _compute(data: TrainingSet, inception: keras.Model, config: TrainConfig) -> LabelledFeatures:
+def _fit_recipe(recipe: Recipe, photos: int) -> Recipe:
+    """Return the recipe for a gallery of this size: a very large one takes the first candidate."""
+    if photos <= MOST_CHOSEN_FROM or len(recipe.candidates) == 1:
+        return recipe
+    return replace(recipe, candidates=recipe.candidates[:1])
+
+
+def _gather_material(data: TrainingSet, inception: keras.Model, recipe: Recipe, config: TrainConfig) -> Material:
+    cache, views = config.cache.expanduser(), config.draw_views()
     with report_progress("computing features", len(data.photos)) as advance:
-        stored = compute_features(
-            data.sources,
-            inception,
-            views=Views(count=config.views, seed=config.fit.seed),
-            cache=config.cache.expanduser(),
-            advance=advance,
+        features = compute_features(
+            data.sources, inception, views=views, cache=cache, blocks=recipe.blocks, advance=advance
         )
-    selected = stored.select(DEFAULT_BLOCKS)
-    features = np.stack([selected.matrix(view) for view in range(selected.views)], axis=1)
-    return LabelledFeatures(features=features, labels=data.labels, groups=data.groups, families=data.families)
+    tail, grams = None, None
+    if recipe.tune:
+        split = split_backbone(inception, recipe.candidates[0], unfreeze_from=recipe.tune.unfreeze_from)
+        with report_progress("computing activations", len(data.photos)) as advance:
+            activations = cache_activations(data.sources, split, views=views, cache=cache, advance=advance)
+        tail = TailMaterial(split=split, activations=activations)
+    if len(recipe.candidates) > 1:
+        grams = BlockGrams.measure(features, data.labels, data.groups, seed=recipe.fit.seed, blocks=recipe.blocks)
+    return Material(
+        features=features, labels=data.labels, groups=data.groups, families=data.families, grams=grams, tail=tail
+    )
+
+
+def _join(inception: keras.Model, stages: TrainedStages, material: Material) -> keras.Model:
+    """Return the network that serves."""
+    head, selection = stages.head, stages.choices.selection
+    if stages.tail is not None and material.tail is not None:
+        return build_tuned_embedder(
+            material.tail.split, stages.tail, mean=head.mean, scale=head.scale, test_views=stages.recipe.test_views
+        )
+    backbone = build_backbone(inception, selection.blocks if selection else stages.recipe.candidates[0])
+    return build_embedder(backbone, head.head, mean=head.mean, scale=head.scale, test_views=stages.recipe.test_views)
+
+
+def _project(directory: Path, vectors: NDArray[np.float32], data: TrainingSet) -> None:
+    """Write what TensorBoard's projector shows."""
+    photos = [
+        ProjectedPhoto(path=photo.photo.path.as_posix(), family=photo.photo.family, group=photo.group)
+        for photo in data.photos
+    ]
+    write_projector(directory, vectors, photos, (prepare(source.read()) for source in data.sources))
+
+
+def _name_run(data: TrainingSet, config: TrainConfig, weights: str) -> str:
+    """Return a hash of all that decides the outcome: photos, labels, settings, weights, libraries."""
+    content = {
+        "photos": [photo.sha256 for photo in data.photos],
+        "labels": data.labels.tolist(),
+        "groups": list(data.groups),
+        "config": config.describe(),
+        "weights": weights,
+        "versions": {name: version(name) for name in RECORDED_DISTRIBUTIONS},
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _prepare_some(data: TrainingSet, seed: int) -> NDArray[np.uint8]:
@@ -145,12 +266,3 @@ def _prepare_some(data: TrainingSet, seed: int) -> NDArray[np.uint8]:
     order = np.random.default_rng(seed).permutation(len(data.photos))[:STATISTICS_PHOTOS]
     sources = data.sources
     return np.stack([prepare(sources[i].read()) for i in order])
-
-
-def _describe(config: TrainConfig) -> dict[str, Any]:
-    """Return the configuration as plain data, without the machine's paths."""
-    described = asdict(config)
-    del described["cache"]
-    if config.weights not in get_args(NamedWeights):
-        described["weights"] = Path(config.weights).name
-    return described
