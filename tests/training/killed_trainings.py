@@ -29,6 +29,7 @@ EVENTS = ("open", "os.rename")
 # It collapses within the first steps and the guard acts, so that its state matters too.
 CONFIG = FitConfig(
     mining="batch-hard",
+    margin=0.1,
     learning_rate=0.3,
     families_per_batch=6,
     photos_per_family=4,

@@ -38,6 +38,7 @@ def test_tensorboard_reads_a_trainings_curves_and_the_guards_actions(tmp_path):
     features, labels, groups = make_features()
     config = FitConfig(
         mining="batch-hard",
+        margin=0.1,
         learning_rate=0.3,
         families_per_batch=6,
         epochs=1,

@@ -16,7 +16,7 @@ from beedex.training.model import HeadShape
 
 FEATURES = 64
 SHAPE = HeadShape(dimension=16)
-QUICK = FitConfig(fewest_steps=150, epochs=1, learning_rate=1e-2, families_per_batch=4, photos_per_family=4)
+QUICK = FitConfig(margin=0.1, fewest_steps=150, epochs=1, learning_rate=1e-2, families_per_batch=4, photos_per_family=4)
 
 
 def draw_features(seed: int, *, per_family: int = 100) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -200,7 +200,16 @@ def draw_families(seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 def test_the_guard_survives_a_collapse_that_plain_training_does_not() -> None:
     features, labels = draw_families(0)
     new, new_labels = draw_families(9)
-    config = FitConfig(mining="batch-hard", learning_rate=0.1, epochs=1, fewest_steps=300, families_per_batch=6)
+    config = FitConfig(
+        mining="batch-hard",
+        margin=0.1,
+        learning_rate=0.1,
+        weight_decay=1e-4,
+        epochs=1,
+        fewest_steps=300,
+        families_per_batch=6,
+        photos_per_family=5,
+    )
     shape = HeadShape(dimension=16, hidden_units=64)
     excluded = np.eye(len(new_labels), dtype=bool)
 
