@@ -27,20 +27,21 @@ from PIL import Image
 from beedex.index.durable import sha256_file
 from beedex.index.inference import InferencePool
 from beedex.index.preprocessing import prepare
-from beedex.training.backbone import PLAIN_BLOCKS, build_backbone
-from beedex.training.finetune import (
+from beedex.training.backbone.forward import convert_to_openvino
+from beedex.training.backbone.sources import PhotoSource
+from beedex.training.backbone.taps import PLAIN_BLOCKS, build_backbone
+from beedex.training.backbone.views import Views
+from beedex.training.backbone.weights import load_inception
+from beedex.training.fitting.model import HeadShape, build_embedder, build_head
+from beedex.training.fitting.standardization import fit_standardization
+from beedex.training.losses import TripletLoss
+from beedex.training.recipes.finetune import (
     Split,
     build_tail_network,
     build_tuned_embedder,
     cache_activations,
     split_backbone,
 )
-from beedex.training.forward import convert_to_openvino
-from beedex.training.losses import TripletLoss
-from beedex.training.model import HeadShape, build_embedder, build_head, standardize
-from beedex.training.sources import PhotoSource
-from beedex.training.views import Views
-from beedex.training.weights import load_inception
 
 FAMILIES = 8
 BATCH = 40
@@ -66,9 +67,9 @@ def main() -> None:
         images = np.stack([prepare(photo.read()) for photo in photos])
         activations = cache_activations(photos, split, views=Views(count=1), cache=Path(folder))
         backbone = build_backbone(inception, PLAIN_BLOCKS)
-        mean, scale = standardize(backbone(images[:SERVED_PHOTOS]).numpy())
-        head = build_head(len(mean), HeadShape(dropout=0.0), seed=0)
-        stored, tail = (build_tail_network(split, head, mean=mean, scale=scale) for _ in range(2))
+        standardization = fit_standardization(backbone(images[:SERVED_PHOTOS]).numpy())
+        head = build_head(standardization.dimension, HeadShape(dropout=0.0), seed=0)
+        stored, tail = (build_tail_network(split, head, standardization) for _ in range(2))
         before = stored.get_weights()
         batches = [np.arange(start, start + BATCH) for start in range(0, arguments.photos - BATCH + 1, BATCH)]
         plain_s, stored_s = time_in_turns(
@@ -86,8 +87,8 @@ def main() -> None:
         print(f"in {steps} steps the weights moved by up to {find_largest(stored.get_weights(), before):.1e},")
         print(f"and those of both differ by up to {find_largest(stored.get_weights(), tail.get_weights()):.1e}")
 
-        embedders = {"frozen": build_embedder(backbone, head, mean=mean, scale=scale)} | {
-            name: build_tuned_embedder(split, stored, mean=mean, scale=scale, test_views=test_views)
+        embedders = {"frozen": build_embedder(backbone, head, standardization)} | {
+            name: build_tuned_embedder(split, stored, standardization, test_views=test_views)
             for name, test_views in (("tuned", 1), ("tuned, with the mirror image", 2))
         }
         print_serving(embedders, images[:SERVED_PHOTOS], arguments.rounds)

@@ -15,9 +15,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 
-from beedex.training.backbone import build_blocks
-from beedex.training.forward import TENSORFLOW_BATCH, Engine, choose_engine, run_forward
-from beedex.training.weights import load_inception
+from beedex.training.backbone.forward import TENSORFLOW_BATCH, Engine, choose_engine, run_forward
+from beedex.training.backbone.taps import build_blocks
+from beedex.training.backbone.weights import load_inception
 
 ENGINES: tuple[Engine, ...] = ("openvino", "tensorflow")
 

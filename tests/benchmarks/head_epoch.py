@@ -16,9 +16,9 @@ import numpy as np
 
 from beedex.index.bundle import load_bundle
 from beedex.index.embedder import Embedder
-from beedex.training.batches import Batches
-from beedex.training.fit import FitConfig, fit_head
-from beedex.training.model import HeadShape
+from beedex.training.fitting.batches import Batches
+from beedex.training.fitting.fit import FitConfig, fit_head
+from beedex.training.fitting.model import HeadShape
 
 FAMILIES = 6
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from beedex.index.durable import sha256_file
-from beedex.training.sources import PhotoSource
+from beedex.training.backbone.sources import PhotoSource
 
 BuildInception = Callable[..., keras.Model]
 

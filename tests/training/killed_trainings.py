@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.training.checkpoints import CheckpointFile
-from beedex.training.fit import FitConfig, Outlets, Validation, fit_head
-from beedex.training.guard import GuardConfig
-from beedex.training.model import HeadShape
+from beedex.training.fitting.checkpoints import CheckpointFile
+from beedex.training.fitting.fit import FitConfig, Outlets, Validation, fit_head
+from beedex.training.fitting.guard import GuardConfig
+from beedex.training.fitting.model import HeadShape
 
 FAMILIES, PHOTOS, FEATURES = 6, 120, 32
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from beedex.index.gallery import scan_gallery
+from beedex.training.backbone.sources import PhotoSource
 from beedex.training.errors import TrainingError
-from beedex.training.sources import PhotoSource
 from beedex.training.trainingset import read_training_set
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from beedex.training.calibration import crossfit_probabilities
-from beedex.training.crossvalidation import CrossValidation
 from beedex.training.export import Provenance
-from beedex.training.figures import Judgement
-from beedex.training.material import Material
+from beedex.training.judging.calibration import crossfit_probabilities
+from beedex.training.judging.crossvalidation import CrossValidation
+from beedex.training.judging.figures import Judgement
+from beedex.training.recipes.material import Material
+from beedex.training.recipes.stages import TrainedStages
 from beedex.training.report import EmbeddingMap, Origin, ReportContent, find_doubts
 from beedex.training.reporting import (
     PhotoReader,
@@ -18,7 +19,6 @@ from beedex.training.reporting import (
     read_calibration,
     tabulate,
 )
-from beedex.training.stages import TrainedStages
 from beedex.training.trainingset import TrainingSet
 
 __all__ = ["compose_training_report"]

@@ -40,7 +40,7 @@ class MiningName(StrEnum):
 
 
 class AugmentationName(StrEnum):
-    """The values of `--augmentation`, as beedex.training.views.AUGMENTATIONS has them."""
+    """The values of `--augmentation`, as beedex.training.backbone.views.AUGMENTATIONS has them."""
 
     NONE = "none"
     LIGHT = "light"
@@ -180,10 +180,10 @@ class _Options:
 
 def _read_config(*, recipe: _Options, **others: Any) -> "TrainConfig":  # noqa: ANN401 - TrainConfig's own fields
     """Return the configuration that the options ask for; what contradicts itself is a usage error."""
-    from beedex.training.backbone import CANDIDATE_BLOCKS, PLAIN_BLOCKS, parse_blocks
-    from beedex.training.fitconfig import FitConfig
-    from beedex.training.model import HeadShape
-    from beedex.training.recipe import Recipe, TuneConfig
+    from beedex.training.backbone.taps import CANDIDATE_BLOCKS, PLAIN_BLOCKS, parse_blocks
+    from beedex.training.fitting.fitconfig import FitConfig
+    from beedex.training.fitting.model import HeadShape
+    from beedex.training.recipes.recipe import Recipe, TuneConfig
     from beedex.training.run import TrainConfig
 
     try:

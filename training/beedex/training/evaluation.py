@@ -23,12 +23,12 @@ from beedex.index.inspection import MAX_DIFFERING_BITS, InspectedPhoto, Inspecti
 from beedex.index.metrics import average_repeats
 from beedex.index.preprocessing import prepare
 from beedex.index.progress import report_progress
-from beedex.training.figures import Judgement
-from beedex.training.lookup import EmbeddedPhotos, Lookup
+from beedex.training.backbone.sources import PhotoSource
+from beedex.training.judging.figures import Judgement
+from beedex.training.judging.lookup import EmbeddedPhotos, Lookup
+from beedex.training.judging.retraining import cross_validate_bundle
 from beedex.training.report import EmbeddingMap, Lookups, Origin, ReportContent, Results, write_report
 from beedex.training.reporting import PhotoReader, list_photos, tabulate
-from beedex.training.retraining import cross_validate_bundle
-from beedex.training.sources import PhotoSource
 
 __all__ = ["ReportRequest", "evaluate_embedder"]
 

@@ -25,8 +25,8 @@ from beedex.index.bundle import (
 from beedex.index.decision import Calibration
 from beedex.index.durable import write_directory
 from beedex.index.preprocessing import Preprocessing
+from beedex.training.backbone.forward import convert_to_openvino
 from beedex.training.errors import TrainingError
-from beedex.training.forward import convert_to_openvino
 from beedex.training.report import Origin, ReportContent, write_report
 from beedex.training.trainingset import TrainingSet
 

@@ -17,10 +17,11 @@ from beedex.index.inspection import InspectedPhoto
 from beedex.index.metrics import RetrievalScores, average_repeats, estimate
 from beedex.index.photos import read_photo
 from beedex.index.reliability import reliability_bins
-from beedex.training.calibration import crossfit_probabilities
-from beedex.training.crossvalidation import CrossValidation
-from beedex.training.figures import FIGURES, Judgement
-from beedex.training.history import History
+from beedex.training.fitting.history import History
+from beedex.training.judging.calibration import crossfit_probabilities
+from beedex.training.judging.crossvalidation import CrossValidation
+from beedex.training.judging.figures import FIGURES, Judgement
+from beedex.training.recipes.selection import Selection
 from beedex.training.report import (
     CalibrationEvidence,
     Confusion,
@@ -34,7 +35,6 @@ from beedex.training.report import (
     Tap,
 )
 from beedex.training.report import History as ReportedHistory
-from beedex.training.selection import Selection
 
 __all__ = [
     "PhotoReader",

@@ -15,27 +15,32 @@ from beedex.index.decision import Calibration
 from beedex.index.gallery import scan_gallery
 from beedex.index.preprocessing import prepare
 from beedex.index.progress import report_progress
-from beedex.training.backbone import build_backbone, measure_batchnorm
+from beedex.training.backbone.features import compute_features
+from beedex.training.backbone.taps import build_backbone, measure_batchnorm
+from beedex.training.backbone.views import AUGMENTATIONS, NamedAugmentation, Views
+from beedex.training.backbone.weights import NamedWeights, hash_weights, load_inception
 from beedex.training.bundlereport import compose_training_report
-from beedex.training.calibration import fit_calibration
-from beedex.training.crossvalidation import CrossValidation, count_outside_heads, cross_validate, weigh_outsiders
 from beedex.training.errors import TrainingError
-from beedex.training.events import EventLog, ProjectedPhoto, write_projector
 from beedex.training.export import RECORDED_DISTRIBUTIONS, Provenance, export_bundle, refuse_unusable_directory
-from beedex.training.features import compute_features
-from beedex.training.figures import Judgement
-from beedex.training.finetune import build_tuned_embedder, cache_activations, split_backbone
+from beedex.training.fitting.events import EventLog, ProjectedPhoto, write_projector
+from beedex.training.fitting.model import build_embedder
 from beedex.training.folds import choose_protocol
-from beedex.training.material import Material, TailMaterial
-from beedex.training.model import build_embedder
-from beedex.training.recipe import Recipe
-from beedex.training.retraining import judge_cross_validation
-from beedex.training.runfolder import RunFolder, open_run_folder
-from beedex.training.selection import BlockGrams
-from beedex.training.stages import TrainedStages, train_stages
+from beedex.training.judging.calibration import fit_calibration
+from beedex.training.judging.crossvalidation import (
+    CrossValidation,
+    count_outside_heads,
+    cross_validate,
+    weigh_outsiders,
+)
+from beedex.training.judging.figures import Judgement
+from beedex.training.judging.retraining import judge_cross_validation
+from beedex.training.recipes.finetune import build_tuned_embedder, cache_activations, split_backbone
+from beedex.training.recipes.material import Material, TailMaterial
+from beedex.training.recipes.recipe import Recipe
+from beedex.training.recipes.runfolder import RunFolder, open_run_folder
+from beedex.training.recipes.selection import BlockGrams
+from beedex.training.recipes.stages import TrainedStages, train_stages
 from beedex.training.trainingset import TrainingSet, read_training_set
-from beedex.training.views import AUGMENTATIONS, NamedAugmentation, Views
-from beedex.training.weights import NamedWeights, hash_weights, load_inception
 
 __all__ = ["TrainConfig", "train_embedder"]
 
@@ -233,10 +238,10 @@ def _join(inception: keras.Model, stages: TrainedStages, material: Material) -> 
     head, selection = stages.head, stages.choices.selection
     if stages.tail is not None and material.tail is not None:
         return build_tuned_embedder(
-            material.tail.split, stages.tail, mean=head.mean, scale=head.scale, test_views=stages.recipe.test_views
+            material.tail.split, stages.tail, head.standardization, test_views=stages.recipe.test_views
         )
     backbone = build_backbone(inception, selection.blocks if selection else stages.recipe.candidates[0])
-    return build_embedder(backbone, head.head, mean=head.mean, scale=head.scale, test_views=stages.recipe.test_views)
+    return build_embedder(backbone, head.head, head.standardization, test_views=stages.recipe.test_views)
 
 
 def _project(directory: Path, vectors: NDArray[np.float32], data: TrainingSet) -> None:

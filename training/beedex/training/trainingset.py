@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from beedex.index.gallery import Gallery
 from beedex.index.inspection import InspectedPhoto, Inspection, inspect_gallery
 from beedex.index.progress import report_progress
+from beedex.training.backbone.sources import PhotoSource
 from beedex.training.errors import TrainingError
-from beedex.training.sources import PhotoSource
 
 __all__ = ["TrainingSet", "read_training_set"]
 

@@ -1,0 +1,1 @@
+"""Fitting a network to batches of triplets: batches, steps, validation, guard, checkpoints."""

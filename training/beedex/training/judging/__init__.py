@@ -1,0 +1,1 @@
+"""Judging embedders on photos that they weren't trained on."""
