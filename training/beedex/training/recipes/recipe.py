@@ -75,6 +75,11 @@ class Recipe:
         """Refuse what contradicts itself."""
         if not self.candidates:
             raise ValueError("`candidates` must hold one set of blocks at least. Received: none")
+        if self.tune and len(self.candidates) > 1:
+            # Activations are stored at one cut, with the features below it.
+            raise ValueError(
+                f"`tune` needs one set of blocks alone in `candidates`. Received: {len(self.candidates)} sets"
+            )
         if self.test_views not in (1, 2):
             raise ValueError(f"`test_views` must be 1 or 2. Received: test_views={self.test_views}")
 
