@@ -25,7 +25,7 @@ from beedex.training.backbone.sources import PhotoSource
 from beedex.training.backbone.taps import POOLING_VERSION, WHOLE_BLOCKS, Block, block_columns, build_blocks, sort_blocks
 from beedex.training.backbone.views import Views
 
-__all__ = ["Features", "compute_features"]
+__all__ = ["HELD_BYTES", "Features", "compute_features"]
 
 # Chosen columns are held in memory, as float32, when they take no more than this.
 HELD_BYTES = 512 * 2**20

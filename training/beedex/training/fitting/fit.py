@@ -55,8 +55,19 @@ class Fitted:
 
     @property
     def refit_schedule(self) -> Schedule:
-        """The schedule for a training on all photos: the same way down, up to the best step."""
-        return replace(self.schedule, stop_at=self.steps if self.best_step is None else self.best_step)
+        """The schedule for a training on all photos: the same way down, as far as it did no harm.
+
+        That is the last evaluation whose MAP@R isn't below the best one's by more than that one's standard error. The
+        best of a dozen evaluations on 30 photos is mostly luck, and often an early one, before the rate has come down:
+        on 154 field photos Recall@1 was 0.52 when trainings on all photos stopped at the best step, and 0.55 when they
+        went on.
+        """
+        precisions, steps = self.history.validation_map_at_r, self.history.validation_steps
+        if self.best_step is None:
+            return replace(self.schedule, stop_at=self.steps)
+        best = int(np.flatnonzero(steps == self.best_step)[-1])
+        enough = precisions[best] - self.history.validation_standard_error[best]
+        return replace(self.schedule, stop_at=int(steps[precisions >= enough].max()))
 
 
 def fit(

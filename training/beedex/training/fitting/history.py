@@ -26,11 +26,13 @@ class Evaluation:
         step: how many steps the network had been trained.
         map_at_r: mean over the photos.
         recall_at_1: mean over the photos.
+        standard_error: of *map_at_r*, over the photos.
     """
 
     step: int
     map_at_r: float
     recall_at_1: float
+    standard_error: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +49,7 @@ class History:
         validation_steps: (T,) how many steps had been taken.
         validation_map_at_r: (T,).
         validation_recall_at_1: (T,).
+        validation_standard_error: (T,) of MAP@R.
         actions: of the collapse guard, in order.
     """
 
@@ -59,6 +62,7 @@ class History:
     validation_steps: NDArray[np.int64]
     validation_map_at_r: NDArray[np.float64]
     validation_recall_at_1: NDArray[np.float64]
+    validation_standard_error: NDArray[np.float64]
     actions: tuple[Action, ...]
 
 
@@ -98,6 +102,7 @@ class HistoryRecorder:
             validation_steps=np.array([evaluation.step for evaluation in self.evaluations], dtype=np.int64),
             validation_map_at_r=np.array([evaluation.map_at_r for evaluation in self.evaluations], dtype=np.float64),
             validation_recall_at_1=np.array([evaluation.recall_at_1 for evaluation in self.evaluations], np.float64),
+            validation_standard_error=np.array([evaluation.standard_error for evaluation in self.evaluations]),
             actions=tuple(self.actions),
         )
 

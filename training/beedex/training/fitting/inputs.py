@@ -4,12 +4,12 @@ Shapes: N photos, V views, B batch, F features, S directions.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from beedex.training.backbone.features import HELD_BYTES, Features
 from beedex.training.fitting.standardization import Standardization
 
 __all__ = ["Inputs", "Rows", "StandardizedInputs", "embed_photos", "first_rows"]
@@ -34,26 +34,32 @@ class Inputs(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class StandardizedInputs:
-    """Features as a head takes them.
+    """Features as a head takes them: turned once where that is little, and batch by batch where it isn't.
 
-    Attributes:
+    Args:
         source: of (B, F) features.
         standardization: of the features.
     """
 
-    source: Inputs
-    standardization: Standardization
+    def __init__(self, source: Features, standardization: Standardization) -> None:
+        self._source, self._standardization = source, standardization
+        self._held: NDArray[np.float32] | None = None  # (N, V, S)
+        if 4 * source.photos * source.views * standardization.dimension <= HELD_BYTES:
+            rows = np.concatenate([standardization.apply(chunk) for chunk in source.chunks()])  # (N V, S)
+            self._held = rows.reshape(source.photos, source.views, -1)
 
     @property
     def views(self) -> int:
         """V."""
-        return self.source.views
+        return int(self._source.views)
 
     def take(self, photos: NDArray[np.int64], views: NDArray[np.int64], /) -> NDArray[np.float32]:
         """Return (B, S)."""
-        return self.standardization.apply(first_rows(self.source.take(photos, views)))
+        if self._held is not None:
+            held: NDArray[np.float32] = self._held[photos, views]
+            return held
+        return self._standardization.apply(self._source.take(photos, views))
 
 
 def first_rows(rows: Rows) -> NDArray[np.float32]:

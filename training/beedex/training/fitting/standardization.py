@@ -49,8 +49,8 @@ class Standardization:
 
     def apply(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (n, S) of features (n, F)."""
-        turned: NDArray[np.float32] = ((features - self.mean) / np.float32(self.scale)) @ self.directions
-        return turned
+        turned = ((features - self.mean) / np.float32(self.scale)) @ self.directions
+        return turned.astype(np.float32, copy=False)
 
     def fold(
         self, kernel: NDArray[np.float32], bias: NDArray[np.float32]

@@ -82,12 +82,14 @@ class Validator:
         """
         queries, reference = embed(self._queries), embed(self._reference)
         if not (np.isfinite(queries).all() and np.isfinite(reference).all()):
-            return Evaluation(step=step, map_at_r=float("nan"), recall_at_1=float("nan"))
+            return Evaluation(step=step, map_at_r=float("nan"), recall_at_1=float("nan"), standard_error=float("nan"))
         scores = score_retrieval(queries @ reference.T, self._query_labels, self._labels, excluded=self._excluded)
+        precisions = scores.average_precision_at_r[~np.isnan(scores.average_precision_at_r)]
         return Evaluation(
             step=step,
-            map_at_r=float(np.nanmean(scores.average_precision_at_r)),
+            map_at_r=float(precisions.mean()),
             recall_at_1=float(np.nanmean(scores.hit_at_1)),
+            standard_error=float(precisions.std() / np.sqrt(len(precisions))),
         )
 
 
