@@ -55,7 +55,7 @@ class CrossValidation:
         protocol: how photos were held out.
         splits: how many of them left enough to train on.
         scores: of each of `LOOKUPS`, and ``"chance"``; (R, N) arrays.
-        probe_hits: (R, N) 1 where a linear probe names the right family, else 0.
+        probe_hits: (R, N) 1 where a linear probe names the right family, else 0; NaN where it doesn't know that one.
         evidence: (R, N, C) of the trained embedder, as `weigh_families` gives it; NaN for families that had no photo.
         neighbors: (N, K) numbers of the photos found first in the first repeat; -1 where there are fewer.
         similarities: (N, K) of these.
@@ -97,7 +97,7 @@ def cross_validate(
         progress: called with 1 for each split of `choose_protocol`.
 
     Raises:
-        TrainingError: no split leaves enough to train on.
+        TrainingError: no split leaves enough to train on, and a photo of the same family to find.
     """
     protocol = choose_protocol(material.labels, material.groups)
     found = _begin(material, protocol)
@@ -112,7 +112,7 @@ def cross_validate(
         if progress:
             progress(1)
             progress.note(_word_progress(found))
-    if found.splits == 0:
+    if np.isnan(found.scores["trained"].hit_at_1).all():
         raise TrainingError(
             "no photo can be held out: every split leaves fewer than two families with photos of two groups; "
             "expected at least three groups a family, add photos of more animals or scenes"
@@ -145,7 +145,8 @@ def weigh_outsiders(
     evidence, groups = [np.empty(0)], list[str]()
     for number, left_out in enumerate(_leave_out_families(len(material.families))):
         outside = np.isin(material.labels, left_out)
-        if len(find_trainable(material.labels[~outside], np.asarray(material.groups)[~outside].tolist())) >= 2:
+        known = _drop_groups(material, outside)
+        if len(find_trainable(material.labels[known], np.asarray(material.groups)[known])) >= 2:
 
             def weigh(open_outlets: OpenOutlets, outside: NDArray[np.bool_] = outside) -> Checkpoint:
                 return _weigh_outside(material, outside, recipe, choices, open_outlets)
@@ -176,7 +177,7 @@ def _weigh_outside(
     choices: Choices,
     open_outlets: OpenOutlets,
 ) -> Checkpoint:
-    known = material.take(~outside)
+    known = material.take(_drop_groups(material, outside))
     stages = train_stages(known, recipe, choices=choices, open_outlets=open_outlets)
     reference = stages.embed(known)
     parts = [
@@ -184,6 +185,13 @@ def _weigh_outside(
         for rows in _split_rows(outside)
     ]
     return Checkpoint(header={}, arrays={"evidence": np.concatenate(parts)})
+
+
+def _drop_groups(material: Material, outside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (N,), true for the photos of groups that have none outside; a group may hold two families."""
+    groups = np.asarray(material.groups)
+    known: NDArray[np.bool_] = ~np.isin(groups, groups[outside])
+    return known
 
 
 def _begin(material: Material, protocol: Protocol) -> CrossValidation:
@@ -221,7 +229,7 @@ def _judge(material: Material, split: Split, recipe: Recipe, open_outlets: OpenO
             **_name("frozen", score_retrieval(features @ known_features.T, asked.labels, known.labels)),
             **_name("chance", expect_by_chance(asked.labels, known.labels)),
             "vectors": vectors,
-            "probe": (probe.predict(features) == asked.labels).astype(np.float64),
+            "probe": probe.judge(features, asked.labels),
             "evidence": _weigh(similarities, known),
         }
         nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :NEIGHBORS]
@@ -277,9 +285,10 @@ def _store(found: CrossValidation, split: Split, judged: Checkpoint) -> None:
 
 
 def _word_progress(found: CrossValidation) -> str:
-    if found.splits == 0:
+    hits = [found.scores[name].hit_at_1 for name in ("trained", "frozen")]
+    if np.isnan(hits).all():
         return ""
-    trained, frozen = (np.nanmean(found.scores[name].hit_at_1) for name in ("trained", "frozen"))
+    trained, frozen = (np.nanmean(values) for values in hits)
     return f"Recall@1 {trained:.2f}, frozen {frozen:.2f}"
 
 

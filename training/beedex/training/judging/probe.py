@@ -72,6 +72,13 @@ class Probe:
         chosen: NDArray[np.int64] = self.classes[np.argmax(features @ self.weights + self.biases, axis=1)]
         return chosen
 
+    def judge(self, features: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return (Q,) 1 where the likeliest label is right, else 0; NaN for labels that the probe doesn't know.
+
+        So it is for a look-up, which can't find a family without a reference photo either.
+        """
+        return np.where(np.isin(labels, self.classes), self.predict(features) == labels, np.nan)
+
 
 def fit_probe(
     features: NDArray[np.float32], labels: NDArray[np.int64], groups: Sequence[str], *, seed: int = 0
