@@ -2,7 +2,8 @@
 
 Every block's vector of every view is stored as float16 (`records`), in a folder named by all that decides it but the
 photo: preprocessing, backbone weights, blocks, views, augmentation, seed. A run that is killed goes on where it was;
-other runs, every fold of a cross-validation and the choice of blocks read the same file. It is mapped into memory, never loaded, so that a gallery may be larger than the machine's memory.
+other runs, every fold of a cross-validation and the choice of blocks read the same file. It is mapped into memory,
+never loaded, so that a gallery may be larger than the machine's memory.
 
 Shapes: N photos, V views, B photos of a batch, F features.
 """
