@@ -47,8 +47,10 @@ class LookupFigures:
     macro: Mapping[str, Figure]
 
     def describe(self) -> dict[str, Any]:
-        """Return plain data: the figures, and those over families below ``"macro"``."""
-        micro, macro = ({key: asdict(figure) for key, figure in part.items()} for part in (self.micro, self.macro))
+        """Return plain data: the figures, None where no photo has one, and those over families below ``"macro"``."""
+        micro, macro = (
+            {key: _describe_figure(figure) for key, figure in part.items()} for part in (self.micro, self.macro)
+        )
         return {**micro, "macro": macro}
 
 
@@ -119,7 +121,7 @@ class Judgement:
             "chance_recall_at_1": self.average_chance(),
             "chance": {key: self.average_chance(field) for key, _, field in FIGURES},
             "frozen": self.estimate(self.frozen).describe(),
-            "probe": {"recall_at_1": asdict(estimate(self.probe_hits, self.groups))}
+            "probe": {"recall_at_1": _describe_figure(estimate(self.probe_hits, self.groups))}
             if self.probe_hits is not None
             else None,
             "by_family": [_describe_family(family) for family in families],
@@ -136,11 +138,16 @@ class Judgement:
         return [f"too few groups to judge a family by itself, {FEWEST_GROUPS} are needed: {', '.join(small)}"]
 
 
+def _describe_figure(figure: Figure) -> dict[str, float] | None:
+    """Return a figure as plain data, None where there is none: NaN has no place in a JSON document."""
+    return asdict(figure) if np.isfinite(figure.value) else None
+
+
 def _describe_family(family: FamilyFigure) -> dict[str, Any]:
     return {
         "family": family.family,
         "photos": family.photos,
         "groups": family.groups,
-        "recall_at_1": asdict(family.figure) if family.photos else None,
+        "recall_at_1": _describe_figure(family.figure),
         "judged": family.judged,
     }
