@@ -15,7 +15,7 @@ from beedex.index.metrics import RetrievalScores, expect_by_chance, score_retrie
 from beedex.training.errors import TrainingError
 from beedex.training.folds import choose_protocol, draw_splits
 from beedex.training.judging.figures import Judgement
-from beedex.training.judging.probe import fit_probe
+from beedex.training.judging.probe import Probe, fit_probe
 
 __all__ = ["EmbeddedPhotos", "Lookup"]
 
@@ -153,27 +153,34 @@ class Lookup:
     def _probe(self) -> NDArray[np.float64] | None:
         """Return (Q,) or (R, Q) hits of a linear probe on the reference's frozen features; None where none fits.
 
-        In one gallery it is cross-validated, so that no photo's group is among those that it was fitted on.
+        In one gallery it is cross-validated, so that no photo's group is among those that it was fitted on. Of another
+        gallery the photos that are looked up are left out.
         """
-        reference_groups = [photo.group for photo in self.reference.photos]
+        contents, reference_groups = self._identities
         if not self.shared:
-            if len(np.unique(self.labels)) < 2:
-                return None
-            probe = fit_probe(self.reference.features, self.labels, reference_groups)
-            hits: NDArray[np.float64] = (probe.predict(self.queries.features) == self.query_labels).astype(np.float64)
-            return hits
+            known = ~np.isin(contents, [photo.sha256 for photo in self.queries.photos])
+            probe = self._fit_probe(known)
+            return _keep_judged(probe.judge(self.queries.features, self.query_labels)) if probe else None
         protocol = choose_protocol(self.query_labels, self.groups)
         found = np.full((protocol.repeats, len(self.query_labels)), np.nan)
         names = np.asarray(self.groups)
         for split in draw_splits(self.query_labels, self.groups, protocol, seed=0):
-            known = ~np.isin(reference_groups, names[split.held_out])
-            if len(np.unique(self.labels[known])) < 2:
-                continue
-            of_known = [group for group, kept in zip(reference_groups, known, strict=True) if kept]
-            probe = fit_probe(self.reference.features[known], self.labels[known], of_known)
-            said = probe.predict(self.queries.features[split.held_out])
-            found[split.repeat, split.held_out] = said == self.query_labels[split.held_out]
-        return None if np.isnan(found).all() else found
+            probe = self._fit_probe(~np.isin(reference_groups, names[split.held_out]))
+            if probe:
+                asked = self.queries.features[split.held_out]
+                found[split.repeat, split.held_out] = probe.judge(asked, self.query_labels[split.held_out])
+        return _keep_judged(found)
+
+    def _fit_probe(self, known: NDArray[np.bool_]) -> Probe | None:
+        """Fit one on the reference photos where *known* (N,) is true; None where they are of one family."""
+        if len(np.unique(self.labels[known])) < 2:
+            return None
+        return fit_probe(self.reference.features[known], self.labels[known], self._identities[1][known].tolist())
+
+
+def _keep_judged(hits: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Return hits, None where no photo has one."""
+    return None if np.isnan(hits).all() else hits
 
 
 def _join(parts: Sequence[RetrievalScores]) -> RetrievalScores:
