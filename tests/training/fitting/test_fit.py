@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from beedex.index.metrics import score_retrieval
 from beedex.training.backbone.features import Features
 from beedex.training.errors import TrainingError
-from beedex.training.fitting.fit import FitConfig, Outlets, Schedule, TrainedHead, Validation, fit, fit_head
+from beedex.training.fitting.fit import FitConfig, Outlets, TrainedHead, Validation, fit, fit_head
 from beedex.training.fitting.model import HeadShape
 
 FEATURES = 64
@@ -128,15 +128,16 @@ def test_a_refit_follows_the_same_way_down_as_far_as_it_did_no_harm() -> None:
     features, labels = draw_features(1)
     config = replace(QUICK, evaluate_every=30, patience=2)
     first = fit_head(features, labels, name_groups(labels), SHAPE, config, validation=hold_out(labels))
-    history, schedule = first.history, first.fitted.refit_schedule
+    history, share = first.history, first.fitted.harmless_share
 
-    again = fit_head(features, labels, name_groups(labels), SHAPE, config, schedule=schedule)
+    again = fit_head(features, labels, name_groups(labels), SHAPE, config, share=share)
 
     best = history.validation_map_at_r.argmax()
     harmless = history.validation_map_at_r >= (history.validation_map_at_r - history.validation_standard_error)[best]
-    assert schedule.stop_at == history.validation_steps[harmless][-1] >= first.fitted.best_step
-    assert again.fitted.steps == schedule.stop_at
-    np.testing.assert_array_equal(again.history.learning_rate, history.learning_rate[: schedule.stop_at])
+    planned = again.fitted.schedule.planned_steps
+    assert share * planned == history.validation_steps[harmless][-1] >= first.fitted.best_step
+    assert again.fitted.steps == share * planned
+    np.testing.assert_array_equal(again.history.learning_rate, history.learning_rate[: again.fitted.steps])
 
 
 def test_held_out_photos_teach_nothing() -> None:
@@ -160,9 +161,7 @@ def test_held_out_photos_teach_nothing() -> None:
 def test_no_step_at_all_is_the_untrained_head() -> None:
     features, labels = draw_features(1)
 
-    trained = fit_head(
-        features, labels, name_groups(labels), SHAPE, QUICK, schedule=Schedule(planned_steps=9, stop_at=0)
-    )
+    trained = fit_head(features, labels, name_groups(labels), SHAPE, QUICK, share=0.0)
 
     assert len(trained.history.steps) == trained.fitted.steps == 0
 

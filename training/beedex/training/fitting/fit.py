@@ -2,7 +2,7 @@
 
 `fit` knows nothing of bees, heads or features: any network that turns rows into unit vectors will do. With held-out
 photos it stops when it no longer gets better at them and keeps the best weights; how many steps those took is what a
-training on all photos should take, along the same way down of the learning rate (`Fitted.refit_schedule`).
+training on all photos should take, along the same way down of the learning rate (`Fitted.harmless_share`).
 
 The same arguments give the same weights bit for bit, in one process or in several that were killed in between.
 
@@ -54,20 +54,20 @@ class Fitted:
     schedule: Schedule
 
     @property
-    def refit_schedule(self) -> Schedule:
-        """The schedule for a training on all photos: the same way down, as far as it did no harm.
+    def harmless_share(self) -> float:
+        """The share of the planned steps that a training on all photos should take: as far as it did no harm.
 
-        That is the last evaluation whose MAP@R isn't below the best one's by more than that one's standard error. The
-        best of a dozen evaluations on 30 photos is mostly luck, and often an early one, before the rate has come down:
-        on 154 field photos Recall@1 was 0.52 when trainings on all photos stopped at the best step, and 0.55 when they
-        went on.
+        That is up to the last evaluation whose MAP@R isn't below the best one's by more than that one's standard error.
+        The best of a dozen evaluations on 30 photos is mostly luck, and often an early one, before the rate has come
+        down: on 154 field photos Recall@1 was 0.52 when trainings on all photos stopped at the best step, and 0.55 when
+        they went on. A share and not a number of steps: more photos have longer epochs.
         """
-        precisions, steps = self.history.validation_map_at_r, self.history.validation_steps
         if self.best_step is None:
-            return replace(self.schedule, stop_at=self.steps)
+            return self.steps / self.schedule.planned_steps
+        precisions, steps = self.history.validation_map_at_r, self.history.validation_steps
         best = int(np.flatnonzero(steps == self.best_step)[-1])
         enough = precisions[best] - self.history.validation_standard_error[best]
-        return replace(self.schedule, stop_at=int(steps[precisions >= enough].max()))
+        return int(steps[precisions >= enough].max()) / self.schedule.planned_steps
 
 
 def fit(
@@ -78,7 +78,7 @@ def fit(
     config: FitConfig,
     *,
     validation: Validation | None = None,
-    schedule: Schedule | None = None,
+    share: float = 1.0,
     outlets: Outlets | None = None,
 ) -> Fitted:
     """Train a network in place.
@@ -90,7 +90,7 @@ def fit(
         groups: (N,).
         config: how.
         validation: which photos are held out; a family may be among them alone.
-        schedule: how long; None for what *config* plans for a gallery of this size.
+        share: of the steps that *config* plans for a gallery of this size, how many are taken.
         outlets: checkpoint, TensorBoard and progress.
 
     Raises:
@@ -103,7 +103,8 @@ def fit(
     validator = Validator(validation, labels, groups, seed=config.seed) if validation else None
     trained = validator.trained if validator else np.arange(len(labels))
     feed = Feed(inputs, labels, groups, trained, config)
-    schedule = schedule or config.plan(feed.describe().steps_per_epoch)
+    planned = config.plan(feed.describe().steps_per_epoch)
+    schedule = replace(planned, stop_at=round(share * planned.planned_steps))
     if outlets.checkpoint:
         key = _extend_key(outlets.checkpoint.key, network, labels, groups, config, schedule, validation)
         outlets = replace(outlets, checkpoint=replace(outlets.checkpoint, key=key))
@@ -148,7 +149,7 @@ def fit_head(
     config: FitConfig,
     *,
     validation: Validation | None = None,
-    schedule: Schedule | None = None,
+    share: float = 1.0,
     outlets: Outlets | None = None,
 ) -> TrainedHead:
     """Train a head.
@@ -160,7 +161,7 @@ def fit_head(
         shape: the head's layers.
         config: how.
         validation: as for `fit`, like all that follows; held-out photos don't enter the standardization either.
-        schedule: how long.
+        share: as for `fit`.
         outlets: what to write to.
 
     Raises:
@@ -174,7 +175,7 @@ def fit_head(
     standardization = fit_standardization(features.subset(np.setdiff1d(np.arange(features.photos), held_out)))
     head = build_head(standardization.dimension, shape, seed=config.seed)
     inputs = StandardizedInputs(features, standardization)
-    fitted = fit(head, inputs, labels, groups, config, validation=validation, schedule=schedule, outlets=outlets)
+    fitted = fit(head, inputs, labels, groups, config, validation=validation, share=share, outlets=outlets)
     return TrainedHead(head, standardization, fitted)
 
 

@@ -257,11 +257,10 @@ def _leave_one_out(vectors: NDArray[np.float32], held_out: Material) -> Retrieva
 
 
 def _word_choices(stages: TrainedStages) -> dict[str, Any]:
-    choices = stages.choices
+    selection = stages.choices.selection
     return {
-        "blocks": [str(block) for block in choices.selection.blocks] if choices.selection else None,
-        "head_steps": choices.head.steps if choices.head else None,
-        "tail_steps": choices.tail.steps if choices.tail else None,
+        "blocks": [str(block) for block in selection.blocks] if selection else None,
+        "steps": {part: len(history.steps) for part, history in stages.histories.items()},
     }
 
 

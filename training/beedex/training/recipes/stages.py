@@ -1,7 +1,7 @@
 """The stages of a training: choose blocks, train a head on their features, and then, if asked for, the tail along.
 
 How long to train is found on photos that are held out for it, by group; then a new network is trained on all photos
-for as many steps. With few photos that is worth more than the quarter of them that would be lost.
+for as many epochs. With few photos that is worth more than the quarter of them that would be lost.
 
 Shapes: N photos, n photos to embed, F features, D dimension.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from beedex.training.backbone.features import Features
 from beedex.training.fitting.batches import find_trainable
-from beedex.training.fitting.fit import Fitted, Schedule, TrainedHead, Validation, fit, fit_head
+from beedex.training.fitting.fit import Fitted, TrainedHead, Validation, fit, fit_head
 from beedex.training.fitting.history import History
 from beedex.training.fitting.outlets import Outlets
 from beedex.training.folds import assign_folds
@@ -48,13 +48,13 @@ class Choices:
 
     Attributes:
         selection: of blocks; None where there was nothing to choose.
-        head: how long the head trains; None for as long as its settings say.
+        head: share of the planned steps that the head trains.
         tail: likewise for stage two.
     """
 
     selection: Selection | None = None
-    head: Schedule | None = None
-    tail: Schedule | None = None
+    head: float = 1.0
+    tail: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +114,9 @@ def train_stages(
         StoppedBySignal: SIGTERM came, and the state is in the checkpoint.
     """
     stages = _Stages(material, recipe, choices, open_outlets)
-    head, head_schedule = stages.train_head()
-    tail, tail_schedule = stages.train_tail(head) if recipe.tune else (None, None)
-    made = Choices(selection=stages.selection, head=head_schedule, tail=tail_schedule)
+    head, head_share = stages.train_head()
+    tail, tail_share = stages.train_tail(head) if recipe.tune else (None, 1.0)
+    made = Choices(selection=stages.selection, head=head_share, tail=tail_share)
     return TrainedStages(recipe=recipe, choices=made, head=head, tail=tail, histories=stages.histories)
 
 
@@ -131,26 +131,24 @@ class _Stages:
         self._validation = None if choices else _hold_out(material, seed=recipe.fit.seed)
         self._head_of_trial: TrainedHead | None = None
 
-    def train_head(self) -> tuple[TrainedHead, Schedule | None]:
+    def train_head(self) -> tuple[TrainedHead, float]:
         """Find how long, and train."""
-        schedule = self._choices.head if self._choices else None
+        share = self._choices.head if self._choices else 1.0
         if self._validation:
             self._head_of_trial = self._fit_head("head-trial", validation=self._validation)
-            schedule = self._head_of_trial.fitted.refit_schedule
-        return self._fit_head("head", schedule=schedule), schedule
+            share = self._head_of_trial.fitted.harmless_share
+        return self._fit_head("head", share=share), share
 
-    def train_tail(self, head: TrainedHead) -> tuple[keras.Model, Schedule | None]:
+    def train_tail(self, head: TrainedHead) -> tuple[keras.Model, float]:
         """Find how long, from a head that didn't see the held-out photos either, and train."""
-        schedule = self._choices.tail if self._choices else None
+        share = self._choices.tail if self._choices else 1.0
         if self._validation and self._head_of_trial:
             _, fitted = self._fit_tail("tail-trial", self._head_of_trial, validation=self._validation)
-            schedule = fitted.refit_schedule
-        network, _ = self._fit_tail("tail", head, schedule=schedule)
-        return network, schedule
+            share = fitted.harmless_share
+        network, _ = self._fit_tail("tail", head, share=share)
+        return network, share
 
-    def _fit_head(
-        self, part: str, *, validation: Validation | None = None, schedule: Schedule | None = None
-    ) -> TrainedHead:
+    def _fit_head(self, part: str, *, validation: Validation | None = None, share: float = 1.0) -> TrainedHead:
         trained = fit_head(
             self._features,
             self._material.labels,
@@ -158,7 +156,7 @@ class _Stages:
             self._recipe.shape,
             self._recipe.fit,
             validation=validation,
-            schedule=schedule,
+            share=share,
             outlets=self._open(part),
         )
         self.histories[part] = trained.history
@@ -170,7 +168,7 @@ class _Stages:
         head: TrainedHead,
         *,
         validation: Validation | None = None,
-        schedule: Schedule | None = None,
+        share: float = 1.0,
     ) -> tuple[keras.Model, Fitted]:
         if self._material.tail is None or self._recipe.tune is None:
             raise ValueError("stage two needs `Material.tail` and `Recipe.tune`. Received: None")
@@ -182,7 +180,7 @@ class _Stages:
             self._material.groups,
             self._recipe.tune.adapt(self._recipe.fit),
             validation=validation,
-            schedule=schedule,
+            share=share,
             outlets=self._open(part),
         )
         self.histories[part] = fitted.history
