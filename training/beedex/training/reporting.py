@@ -170,10 +170,11 @@ def read_calibration(
 def list_lookups(held_out: CrossValidation, labels: NDArray[np.int64]) -> Lookups:
     """Return what each photo found when it was held out: scores over all repeats, neighbors of the first one."""
     trained: RetrievalScores = held_out.scores["trained"]
+    hits = average_repeats(trained.hit_at_1)
     return Lookups(
         photos=np.arange(len(labels)),
         average_precision=average_repeats(trained.average_precision_at_r),
-        hits=(average_repeats(trained.hit_at_1) >= 0.5).astype(np.float64),
+        hits=np.where(np.isnan(hits), np.nan, hits >= 0.5),
         neighbors=held_out.neighbors,
         similarities=held_out.similarities,
     )
@@ -215,4 +216,6 @@ def _bound_share(share: float, count: float) -> Figure:
     z2 = WILSON_Z**2
     middle = (share + z2 / (2 * count)) / (1 + z2 / count)
     spread = WILSON_Z / (1 + z2 / count) * np.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    return Figure(value=share, low=float(max(0.0, middle - spread)), high=float(min(1.0, middle + spread)))
+    # Of a share of 0 or 1 one end is the share itself, but for rounding.
+    low, high = min(middle - spread, share), max(middle + spread, share)
+    return Figure(value=share, low=float(max(0.0, low)), high=float(min(1.0, high)))
