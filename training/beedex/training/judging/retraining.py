@@ -7,6 +7,7 @@ from beedex.index.progress import report_progress
 from beedex.training.backbone.features import Features
 from beedex.training.errors import TrainingError
 from beedex.training.fitting.fitconfig import FitConfig
+from beedex.training.fitting.guard import GuardConfig
 from beedex.training.fitting.model import HeadShape
 from beedex.training.folds import choose_protocol
 from beedex.training.judging.crossvalidation import CrossValidation, cross_validate
@@ -45,8 +46,9 @@ def cross_validate_bundle(bundle: Bundle, found: EmbeddedPhotos) -> tuple[Judgem
         groups=tuple(photo.group for photo in found.photos),
         families=families,
     )
-    fit = {name: value for name, value in settings["fit"].items() if name != "guard"}
-    recipe = Recipe(shape=HeadShape(**settings["shape"]), fit=FitConfig(**fit))
+    guard = settings["fit"]["guard"]
+    fit = FitConfig(**settings["fit"] | {"guard": GuardConfig(**guard) if guard else None})
+    recipe = Recipe(shape=HeadShape(**settings["shape"]), fit=fit)
     protocol = choose_protocol(material.labels, material.groups)
     with report_progress("cross-validating", protocol.splits) as progress:
         held_out = cross_validate(material, recipe, progress=progress)
