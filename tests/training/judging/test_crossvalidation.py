@@ -12,7 +12,7 @@ from beedex.training.backbone.features import Features
 from beedex.training.backbone.taps import Block
 from beedex.training.errors import TrainingError
 from beedex.training.fitting.checkpoints import Checkpoint
-from beedex.training.fitting.fit import FitConfig, Schedule
+from beedex.training.fitting.fit import FitConfig
 from beedex.training.fitting.model import HeadShape
 from beedex.training.folds import Split, choose_protocol, draw_splits
 from beedex.training.judging.crossvalidation import (
@@ -159,10 +159,10 @@ def test_a_split_is_judged_as_by_hand(run: Run, number: int) -> None:
     assert (found.probe_hits[split.repeat, split.held_out] == (probe.predict(frozen) == asked)).all()
     evidence = [[np.sort(row[labels == c])[-NEAREST:].mean() for c in range(3)] for row in similarities]
     np.testing.assert_allclose(found.evidence[split.repeat, split.held_out], evidence, atol=1e-6)
+    assert stages.choices.selection is not None
     assert found.choices[number] == {
         "blocks": [str(block) for block in stages.choices.selection.blocks],
-        "head_steps": stages.choices.head.steps,
-        "tail_steps": None,
+        "steps": {part: len(history.steps) for part, history in stages.histories.items()},
     }
     if split.repeat == 0:
         nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :8]
@@ -215,6 +215,8 @@ def test_nothing_of_a_held_out_photo_enters_its_split(run: Run, tmp_path) -> Non
         cross_validate(material, RECIPE, folder=folder, progress=Counter(limit=1))
 
     before, after = (of.name_file("split-0").read() for of in (run.folder, folder))
+    assert before is not None
+    assert after is not None
     assert after.header == before.header
     same = ~changed[split.held_out]
     assert 0 < same.sum() < len(same)
@@ -227,6 +229,7 @@ def test_nothing_of_a_held_out_photo_enters_its_split(run: Run, tmp_path) -> Non
 def test_what_is_done_is_read_again_and_not_done_again(run: Run) -> None:
     file = run.folder.name_file("split-2")
     done = file.read()
+    assert done is not None
     marked = replace(done, arrays=done.arrays | {"evidence": done.arrays["evidence"] + 7})
     file.write(marked)
     times = {path: path.stat().st_mtime_ns for path in run.folder.path.iterdir()}
@@ -299,7 +302,7 @@ def test_photos_without_another_to_find_are_judged_in_no_way(draw_material) -> N
     assert np.isfinite(found.evidence[:, :, :3]).all()
 
 
-OUTSIDE = Choices(head=Schedule(planned_steps=8))
+OUTSIDE = Choices(head=0.4)
 
 
 def test_photos_of_left_out_families_are_weighed_in_order_by_embedders_that_never_saw_them(draw_material) -> None:

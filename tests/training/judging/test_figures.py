@@ -1,6 +1,7 @@
 """Figures, and what the commands print of them, on scores made by hand."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def draw_hits(share: float, seed: int, *, repeats: int = 2) -> NDArray[np.float6
 
 
 def make_judgement(**others) -> Judgement:
-    parts = {
+    parts: dict[str, Any] = {
         "labels": LABELS,
         "groups": GROUPS,
         "families": FAMILIES,
@@ -60,6 +61,7 @@ def test_everything_is_described_under_the_names_that_others_rely_on() -> None:
 
 def test_figures_are_means_over_photos_and_over_families_of_the_photos_means_over_repeats() -> None:
     judgement = make_judgement()
+    assert judgement.probe_hits is not None
 
     described = judgement.describe()
 

@@ -144,8 +144,8 @@ def test_in_one_gallery_the_probe_is_cross_validated_by_group() -> None:
     judgement = Lookup(queries=photos, reference=photos, shared=True).judge()
 
     assert fit_probe(features, labels, [str(group) for group in groups]).judge(features, labels).mean() > 0.8
-    hits = {"trained": judgement.trained.hit_at_1, "probe": judgement.probe_hits}
-    for name, values in hits.items():
+    for name, values in (("trained", judgement.trained.hit_at_1), ("probe", judgement.probe_hits)):
+        assert values is not None
         assert np.isfinite(values).all()
         assert 1 / 3 - 0.22 < values.mean() < 1 / 3 + 0.22, name  # 45 groups: three standard errors
 
@@ -156,6 +156,7 @@ def test_the_probe_learns_from_photos_that_were_trained_on_but_from_no_group_tha
 
     hits = Lookup(queries=photos.take(unseen), reference=photos, shared=True).judge().probe_hits
 
+    assert hits is not None
     rest = photos.take(~unseen)
     labels = np.tile([0, 1, 2], 10)
     probe = fit_probe(rest.features, labels[~unseen], [photo.group for photo in rest.photos])
@@ -175,6 +176,7 @@ def test_in_two_galleries_the_probe_is_fitted_on_the_reference_but_for_copies_of
 
     hits = Lookup(queries=queries, reference=reference, shared=False).judge().probe_hits
 
+    assert hits is not None
     probe = fit_probe(drawn.features[6:], swapped[6:], [str(i) for i in range(6, 30)])
     np.testing.assert_array_equal(hits, probe.predict(queries.features) == swapped[:6])
     assert hits.mean() < 0.2
@@ -188,6 +190,7 @@ def test_families_that_the_reference_lacks_are_judged_in_no_way() -> None:
 
     assert judgement.families == FAMILIES
     for values in (judgement.trained.hit_at_1, judgement.frozen.hit_at_1, judgement.probe_hits):
+        assert values is not None
         assert np.isnan(values).tolist() == [False, False, True, True]
     described = judgement.describe()
     assert described["n"] == 2

@@ -15,6 +15,7 @@ LABELS = np.repeat(np.arange(3), 20)
 
 
 def choose(material: Material, candidates=CANDIDATES, *, seed: int = 0) -> Selection:
+    assert material.grams is not None
     return choose_blocks(material.grams, material.labels, material.groups, candidates, seed=seed)
 
 
@@ -33,7 +34,7 @@ def test_the_block_that_tells_families_apart_is_chosen(draw_material) -> None:
 @pytest.mark.parametrize("default", [EARLY, MIDDLE, LATE])
 def test_the_default_stands_where_all_are_equal(draw_material, default: Block) -> None:
     drawn = draw_material(LABELS, signals={EARLY: 1})
-    gram = drawn.grams.grams[EARLY]
+    gram: NDArray[np.float32] = drawn.grams.grams[EARLY]
     grams = BlockGrams(photos=drawn.grams.photos, grams=dict.fromkeys((EARLY, MIDDLE, LATE), gram))
     candidates = [(default,), *((block,) for block in (EARLY, MIDDLE, LATE) if block != default)]
 

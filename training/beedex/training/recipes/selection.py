@@ -138,7 +138,7 @@ def choose_blocks(
         seed: of the folds.
     """
     own_labels = labels[grams.photos]
-    own_groups = [groups[photo] for photo in grams.photos.tolist()]
+    own_groups = [str(groups[photo]) for photo in grams.photos.tolist()]
     fold_of = assign_folds(own_labels, own_groups, folds=FOLDS, seed=seed)
     ordered = [sort_blocks(blocks) for blocks in candidates]
     scores = [_judge(_join(grams, blocks), own_labels, fold_of) for blocks in ordered]  # (N,) each
