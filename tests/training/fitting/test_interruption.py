@@ -62,3 +62,24 @@ finally:
 
     assert (done.returncode, done.stdout, done.stderr) == (143, "cleaned up\n", "")
     assert str(StoppedBySignal("saved")) == "saved"
+
+
+def test_work_that_may_be_killed_at_any_instant_ends_at_once_with_a_note():
+    program = """
+import os, signal
+from beedex.training.fitting.interruption import await_sigterm, end_at_sigterm
+with end_at_sigterm("saved; go on"):
+    with await_sigterm() as request:
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("ended as it likes:", request.received)
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        print("never reached")
+    finally:
+        print("cleaned up")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 143
+    assert done.stdout == "ended as it likes: True\ncleaned up\n"
+    assert done.stderr == "beedex: note: saved; go on\n"

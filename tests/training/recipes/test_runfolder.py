@@ -129,21 +129,26 @@ def test_while_another_process_is_at_work_a_run_is_refused_and_leaves_its_files_
 
 def test_an_open_folder_is_locked_against_other_processes(tmp_path) -> None:
     with open_run_folder(tmp_path / "bees", "key") as folder:
-        command = [sys.executable, "-c", HOLDER, folder.path]
+        command = [sys.executable, "-c", HOLDER, str(folder.path)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
 
     assert done.returncode == 1
     assert "BlockingIOError" in done.stderr
 
 
-def test_parts_of_a_unit_write_to_files_of_their_own_and_trials_to_no_events(tmp_path) -> None:
-    events = EventLog(tmp_path / "events")
+def test_parts_of_a_unit_write_to_files_and_logs_of_their_own(tmp_path) -> None:
+    opened: dict[str, EventLog] = {}
+
+    def open_log(part: str) -> EventLog:
+        return opened.setdefault(part, EventLog(tmp_path / "events" / part))
+
     with open_run_folder(tmp_path / "bees", "key") as folder:
-        open_part = folder.open_outlets("final", events=events)
+        open_part = folder.open_outlets("final", open_log=open_log)
         outlets = {part: open_part(part) for part in ("head-trial", "head", "tail-trial", "tail")}
 
         files = {outlet.checkpoint.path.name for outlet in outlets.values() if outlet.checkpoint}
-    events.close()
+    for log in opened.values():
+        log.close()
 
     assert files == {f"final-{part}.checkpoint" for part in outlets}
-    assert {part for part, outlet in outlets.items() if outlet.events} == {"head", "tail"}
+    assert {part: outlet.events for part, outlet in outlets.items()} == opened

@@ -25,6 +25,9 @@ EXTRA = "train"
 NEEDS = ("tensorflow", "keras", "faiss", "openvino", "PIL", "pydantic", "imagehash", "jinja2", "scipy", "sklearn")
 ERRORS: tuple[type[Exception], ...] = (BeedexError,)
 
+# Keras keeps seeds in int32, and a random backbone's layers count on from ten thousand times this one.
+HIGHEST_SEED = 200_000
+
 app = typer.Typer()
 app.add_typer(drawing_app)
 
@@ -82,7 +85,9 @@ def train(
         float | None,
         typer.Option(help="Photos of unknown families that may get a family named; default: the best compromise."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed and photos give the same embedder.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="The same seed and photos give the same embedder.", min=0, max=HIGHEST_SEED)
+    ] = 0,
     cache: Annotated[Path, typer.Option(help="Keeps features from run to run.", metavar="DIR")] = Path(
         "~/.cache/beedex"
     ),

@@ -8,6 +8,7 @@ Of a gallery that was trained on whole, nothing about this very embedder can be 
 recipe on the same frozen features, cross-validated, so that each photo is judged by one that never saw it.
 """
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from beedex.index.metrics import average_repeats
 from beedex.index.preprocessing import prepare
 from beedex.index.progress import report_progress
 from beedex.training.backbone.sources import PhotoSource
+from beedex.training.errors import TrainingError
 from beedex.training.judging.figures import Judgement
 from beedex.training.judging.lookup import EmbeddedPhotos, Lookup
 from beedex.training.judging.retraining import cross_validate_bundle
@@ -71,11 +73,12 @@ def evaluate_embedder(
         What ``beedex evaluate --json`` prints.
 
     Raises:
-        BeedexError: the bundle or a gallery can't be used, or nothing can be judged.
-        OSError: the report can't be written.
+        BeedexError: the bundle or a gallery can't be used, nothing can be judged, or the report can't be written.
     """
     bundle = load_bundle(bundle_dir)
     inspection = _inspect(gallery_dir)
+    if report:
+        _claim(report.directory)
     unseen = _find_unseen(bundle, inspection.photos)
     with Embedder.open(bundle) as embedder:
         found = _embed(embedder, gallery_dir, inspection.photos)
@@ -108,9 +111,25 @@ def evaluate_embedder(
         )
         results = tabulate(judgement, protocol=protocol, notes=metrics["notes"])
         content = _compose(origin, results, gallery_dir, found, lookup, judgement)
-        report.directory.mkdir(parents=True, exist_ok=True)
-        write_report(report.directory / REPORT_NAME, content)
+        try:
+            write_report(report.directory / REPORT_NAME, content)
+        except OSError as error:
+            raise TrainingError(_word_unwritable(report.directory, error)) from error
     return metrics
+
+
+def _claim(directory: Path) -> None:
+    """Check, before minutes of work, that a report can be written to a directory."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise TrainingError(_word_unwritable(directory, error)) from error
+
+
+def _word_unwritable(directory: Path, error: OSError) -> str:
+    return f"the report can't be written to {directory}: {error.strerror or error}; name another directory"
 
 
 def _inspect(directory: Path) -> Inspection:

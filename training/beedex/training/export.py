@@ -94,7 +94,11 @@ def export_bundle(
         embedder.save(directory / KERAS_NAME)
         # float16 halves the file, and the kernels of the bundled weights are float16 anyway; of other weights it takes
         # the last digits, which the tests of one embedding bound. Computing stays in float32.
-        ov.save_model(network, directory / NETWORK_NAME, compress_to_fp16=True)
+        try:
+            ov.save_model(network, directory / NETWORK_NAME, compress_to_fp16=True)
+        except RuntimeError as error:
+            # All that OpenVINO says of a full disk is "iostream error".
+            raise OSError(f"OpenVINO can't write the network to {directory}: {error}") from error
         versions = {name: version(name) for name in RECORDED_DISTRIBUTIONS}
         revision = _read_git_revision()
         origin = Origin(

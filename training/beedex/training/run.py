@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,7 @@ from beedex.training.bundlereport import compose_training_report
 from beedex.training.errors import TrainingError
 from beedex.training.export import RECORDED_DISTRIBUTIONS, Provenance, export_bundle, refuse_unusable_directory
 from beedex.training.fitting.events import EventLog, ProjectedPhoto, write_projector
+from beedex.training.fitting.interruption import end_at_sigterm
 from beedex.training.fitting.model import build_embedder
 from beedex.training.folds import choose_protocol
 from beedex.training.judging.calibration import fit_calibration
@@ -119,7 +121,8 @@ def train_embedder(gallery_dir: Path, out: Path, config: TrainConfig, *, command
         StoppedBySignal: SIGTERM came; what is done is saved.
     """
     try:
-        return _train(gallery_dir, out, config, command)
+        with end_at_sigterm("training stopped as asked; what is done is kept, and the same command goes on from there"):
+            return _train(gallery_dir, out, config, command)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise TrainingError(
@@ -129,8 +132,10 @@ def train_embedder(gallery_dir: Path, out: Path, config: TrainConfig, *, command
 
 
 def _train(gallery_dir: Path, out: Path, config: TrainConfig, command: str) -> dict[str, Any]:
-    refuse_unusable_directory(out)
     gallery = scan_gallery(gallery_dir)
+    refuse_unusable_directory(out)
+    if config.tensorboard:
+        config.tensorboard.mkdir(parents=True, exist_ok=True)
     # The network may be missing, and the photos take long to open.
     inception, weights = load_inception(config.weights, seed=config.recipe.fit.seed)
     data = read_training_set(gallery)
@@ -138,8 +143,8 @@ def _train(gallery_dir: Path, out: Path, config: TrainConfig, command: str) -> d
         measure_batchnorm(build_backbone(inception), _prepare_some(data, config.recipe.fit.seed))
         weights = weights.model_copy(update={"sha256": hash_weights(inception)})
     recipe = _fit_recipe(config.recipe, len(data.photos))
-    material = _gather_material(data, inception, recipe, config)
     with open_run_folder(out, _name_run(data, config, weights.sha256)) as folder:
+        material = _gather_material(data, inception, recipe, config)
         held_out, stages, calibration = _work(material, recipe, config, folder, data)
         judgement = judge_cross_validation(held_out, material)
         metrics = {
@@ -170,12 +175,14 @@ def _work(
     protocol = choose_protocol(material.labels, material.groups)
     with report_progress("cross-validating", protocol.splits) as progress:
         held_out = cross_validate(material, recipe, folder=folder, progress=progress)
-    events = EventLog(config.tensorboard) if config.tensorboard else None
-    with report_progress("training", None) as progress:
-        open_outlets = folder.open_outlets("final", progress=progress, events=events)
+    with ExitStack() as logs, report_progress("training", None) as progress:
+
+        def open_log(part: str) -> EventLog | None:
+            return logs.enter_context(EventLog(config.tensorboard / part)) if config.tensorboard else None
+
+        open_outlets = folder.open_outlets("final", progress=progress, open_log=open_log)
         stages = train_stages(material, recipe, open_outlets=open_outlets)
-    if events and config.tensorboard:
-        events.close()
+    if config.tensorboard:
         _project(config.tensorboard, stages.embed(material), data)
     with report_progress("leaving families out", count_outside_heads(len(material.families))) as progress:
         outside = weigh_outsiders(material, recipe, stages.choices, folder=folder, progress=progress)

@@ -1,12 +1,13 @@
-"""SIGTERM during work that should end at a moment of its own choice."""
+"""SIGTERM during work that should end at a moment of its own choice, or say how it goes on."""
 
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["StopRequest", "StoppedBySignal", "await_sigterm"]
+__all__ = ["StopRequest", "StoppedBySignal", "await_sigterm", "end_at_sigterm"]
 
 
 class StopRequest:
@@ -42,17 +43,46 @@ def await_sigterm() -> Iterator[StopRequest]:
     Python lets only the main thread do that: in another one nothing changes, and the request never comes.
     """
     request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
 
     def take_note(number: int, frame: FrameType | None) -> None:
         del number, frame
         request.received = True
 
-    # A handler that C code installed reads as None; there is no putting that back, the default is the best there is.
-    before = signal.signal(signal.SIGTERM, take_note) or signal.SIG_DFL
-    try:
+    with _handle_sigterm(take_note):
         yield request
+
+
+@contextmanager
+def end_at_sigterm(message: str) -> Iterator[None]:
+    """Let SIGTERM end the block where it is, with a note on stderr, and put the old handler back in the end.
+
+    For work that may be killed at any instant; a part of it that `await_sigterm` guards ends as it likes.
+
+    Args:
+        message: what was saved, and how to go on.
+
+    Raises:
+        StoppedBySignal: SIGTERM came.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        print(f"beedex: note: {message}", file=sys.stderr)
+        raise StoppedBySignal(message)
+
+    with _handle_sigterm(end):
+        yield
+
+
+@contextmanager
+def _handle_sigterm(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle SIGTERM by *handler* in the block, where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # A handler that C code installed reads as None; there is no putting that back, the default is the best there is.
+    before = signal.signal(signal.SIGTERM, handler) or signal.SIG_DFL
+    try:
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from beedex.training.backbone.taps import CANDIDATE_BLOCKS, TAPS, Block, sort_blocks
+from beedex.training.backbone.taps import CANDIDATE_BLOCKS, TAPS, ZOOM_MARK, Block, sort_blocks
 from beedex.training.fitting.fitconfig import FitConfig
 from beedex.training.fitting.model import HeadShape
 
@@ -82,8 +82,20 @@ class Recipe:
             )
         if self.test_views not in (1, 2):
             raise ValueError(f"`test_views` must be 1 or 2. Received: test_views={self.test_views}")
+        if self.tune:
+            for blocks in self.candidates:
+                _refuse_frozen(blocks, self.tune.unfreeze_from)
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """Every block of a candidate, in order."""
         return sort_blocks(block for blocks in self.candidates for block in blocks)
+
+
+def _refuse_frozen(blocks: tuple[Block, ...], unfreeze_from: str) -> None:
+    """Check that stage two can train what these blocks are made of."""
+    named = ", ".join(map(str, blocks))
+    if any(block.zoomed for block in blocks):
+        raise ValueError(f"stage two trains on whole photos: expected blocks without {ZOOM_MARK}. Received: {named}")
+    if all(TAPS.index(block.tap) < TAPS.index(unfreeze_from) for block in blocks):
+        raise ValueError(f"nothing would train: expected blocks of {unfreeze_from} or a later tap. Received: {named}")

@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,19 +44,23 @@ class RunFolder:
         return CheckpointFile(path=self.path / f"{unit}.checkpoint", key=self.key)
 
     def open_outlets(
-        self, unit: str, *, progress: ProgressReport | None = None, events: EventLog | None = None
+        self,
+        unit: str,
+        *,
+        progress: ProgressReport | None = None,
+        open_log: Callable[[str], EventLog | None] | None = None,
     ) -> OpenOutlets:
         """Return what gives the parts of a unit their outlets.
 
         Args:
             unit: such as ``"final"``.
             progress: is told of steps and figures.
-            events: for TensorBoard; those of the parts whose weights are used, not of trials.
+            open_log: gives a part its log for TensorBoard, or None: each counts its steps from 0.
         """
 
         def open_part(part: str, /) -> Outlets:
-            shown = None if part.endswith("-trial") else events
-            return Outlets(checkpoint=self.name_file(f"{unit}-{part}"), events=shown, progress=progress)
+            events = open_log(part) if open_log else None
+            return Outlets(checkpoint=self.name_file(f"{unit}-{part}"), events=events, progress=progress)
 
         return open_part
 
