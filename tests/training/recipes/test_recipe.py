@@ -51,6 +51,8 @@ def test_blocks_are_those_of_all_candidates_each_once_in_order() -> None:
         {"test_views": 3},
         {"test_views": 0},
         {"tune": TuneConfig(unfreeze_from="mixed9"), "candidates": (PLAIN_BLOCKS, PLAIN_BLOCKS[:1])},
+        {"tune": TuneConfig(unfreeze_from="mixed9"), "candidates": ((Block("mixed10", "max", zoomed=True),),)},
+        {"tune": TuneConfig(unfreeze_from="mixed9"), "candidates": ((Block("mixed8", "max"),),)},
     ],
 )
 def test_recipes_that_contradict_themselves_are_refused(settings) -> None:
