@@ -9,7 +9,7 @@ Shapes: N photos, V views, B photos of a batch, F features.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -44,12 +44,14 @@ class _Columns:
         numbers: (N,) of the photos' records.
         columns: of each block, or None for records that have none.
         chosen: the blocks taken, or None for all columns as they are.
+        last: what was chosen last: a cross-validation asks for the same blocks again and again.
     """
 
     records: NDArray[Any]
     numbers: NDArray[np.int64]
     columns: Mapping[Block, slice] | None
     chosen: tuple[Block, ...] | None
+    last: dict[tuple[Block, ...], "_Columns"] = field(default_factory=dict)
 
     @cached_property
     def indices(self) -> NDArray[np.int64] | slice:
@@ -59,6 +61,15 @@ class _Columns:
         if all(before.stop == after.start for before, after in pairwise(spans)):
             return slice(spans[0].start, spans[-1].stop)
         return np.concatenate([np.arange(span.start, span.stop) for span in spans])
+
+    def choose(self, chosen: tuple[Block, ...]) -> "_Columns":
+        """Return some blocks' columns; the last ones that were asked for are kept, with what they hold in memory."""
+        last = self.last.get(chosen)
+        if last is None:
+            last = _Columns(records=self.records, numbers=self.numbers, columns=self.columns, chosen=chosen)
+            self.last.clear()
+            self.last[chosen] = last
+        return last
 
     @cached_property
     def dimension(self) -> int:
@@ -136,8 +147,6 @@ class Features:
     def select(self, blocks: Sequence[Block]) -> "Features":
         """Return the features that a backbone of these blocks gives, of unit norm.
 
-        Select before `subset`: subsets share what is held in memory, selections don't.
-
         Raises:
             ValueError: a block isn't there.
         """
@@ -148,9 +157,7 @@ class Features:
                 f"features lack blocks {', '.join(map(str, missing))}: expected some of "
                 f"{', '.join(map(str, self.blocks)) or 'none'}; compute them with these blocks"
             )
-        old = self._columns
-        columns = _Columns(records=old.records, numbers=old.numbers, columns=old.columns, chosen=chosen)
-        return Features(columns, self._photos)
+        return Features(self._columns.choose(chosen), self._photos)
 
     def subset(self, photos: NDArray[np.int64] | NDArray[np.bool_]) -> "Features":
         """Return the features of some photos, given by number in the order wanted, or by an (N,) mask."""
