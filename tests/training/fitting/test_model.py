@@ -100,7 +100,8 @@ def test_turning_keeps_every_distance_between_the_rows_it_was_found_from() -> No
 def test_of_more_rows_than_are_looked_at_the_directions_of_largest_variance_are_found(monkeypatch) -> None:
     monkeypatch.setattr("beedex.training.fitting.standardization.MOST_DIRECTIONS", 3)
     generator = np.random.default_rng(0)
-    features = generator.standard_normal((3000, 30)).astype(np.float32) * np.float32([9, 7, 5, *[0.1] * 27])
+    spread = np.array([9, 7, 5, *[0.1] * 27], np.float32)
+    features = generator.standard_normal((3000, 30)).astype(np.float32) * spread
 
     directions = fit_standardization(features).directions
 
