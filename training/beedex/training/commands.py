@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from beedex.index.errors import BeedexError
@@ -214,27 +215,28 @@ def print_figures(metrics: dict[str, Any], *, title: str) -> None:
     print(", ".join(f"{family} {count}" for family, count in metrics["families"].items()))
     table = Table()
     table.add_column(f"n = {metrics['n']}")
-    for name in ("Recall@1 (95 %)", "R-precision", "MAP@R (95 %)", "macro Recall@1"):
-        table.add_column(name, justify="right")
-    for label, figures in (("trained embedder", metrics), ("frozen features", metrics["frozen"])):
+    for name in ("Recall@1 [95 %]", "macro", "R-prec.", "MAP@R [95 %]"):
+        table.add_column(escape(name), justify="right")
+    for label, figures in (("trained", metrics), ("frozen features", metrics["frozen"])):
         table.add_row(
             label,
             _format(figures["recall_at_1"]),
+            f"{figures['macro']['recall_at_1']['value']:.2f}",
             f"{figures['r_precision']['value']:.2f}",
             _format(figures["map_at_r"]),
-            _format(figures["macro"]["recall_at_1"]),
         )
     if metrics["probe"]:
         table.add_row("linear probe", _format(metrics["probe"]["recall_at_1"]), "", "", "")
     chance = metrics["chance"]
-    table.add_row("chance", *(f"{chance[key]:.2f}" for key in ("recall_at_1", "r_precision", "map_at_r")), "")
+    at_1, precision, average = (f"{chance[key]:.2f}" for key in ("recall_at_1", "r_precision", "map_at_r"))
+    table.add_row("chance", at_1, "", precision, average)
     Console().print(table)
     for comparison in metrics["comparisons"].values():
         print(comparison["words"])
 
 
 def _format(figure: dict[str, float]) -> str:
-    return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
+    return escape(f"{figure['value']:.2f} [{figure['low']:.2f}, {figure['high']:.2f}]")
 
 
 def _quiet_tensorflow() -> None:
