@@ -42,6 +42,7 @@ __all__ = [
     "build_blocks",
     "join_blocks",
     "measure_batchnorm",
+    "name_blocks",
     "parse_blocks",
     "pool_taps",
     "scale_image",
@@ -112,6 +113,9 @@ class Block:
 
 ZOOM_MARK = "@zoom"
 
+# What a block that isn't zoomed sees, and one that is.
+LOOKS = ("photo", "the photo's middle")
+
 WHOLE_BLOCKS = tuple(Block(tap, pooling) for tap in TAPS for pooling in POOLINGS)
 ALL_BLOCKS = WHOLE_BLOCKS + tuple(replace(block, zoomed=True) for block in WHOLE_BLOCKS)
 
@@ -167,6 +171,25 @@ def parse_blocks(text: str) -> tuple[Block, ...]:
         ['mixed7:max', 'mixed10:mean']
     """
     return sort_blocks(Block.parse(part) for part in text.split(",") if part.strip())
+
+
+def name_blocks(blocks: Sequence[Block]) -> str:
+    """Return blocks in words, short where every tap is pooled and seen alike.
+
+    Example:
+        >>> name_blocks(DEFAULT_BLOCKS)
+        'mixed5, mixed7, mixed10 (mean, max; photo and its middle)'
+        >>> name_blocks(parse_blocks("mixed9:gem,mixed10:max"))
+        'mixed9:gem, mixed10:max'
+    """
+    ordered = sort_blocks(blocks)
+    taps, poolings, looks = (
+        list(dict.fromkeys(getattr(block, field) for block in ordered)) for field in ("tap", "pooling", "zoomed")
+    )
+    if len(ordered) < len(taps) * len(poolings) * len(looks) or len(ordered) == 1:
+        return ", ".join(map(str, ordered))
+    seen = " and ".join("its middle" if zoomed and len(looks) > 1 else LOOKS[zoomed] for zoomed in looks)
+    return f"{', '.join(taps)} ({', '.join(poolings)}; {seen})"
 
 
 def block_columns(inception: keras.Model, blocks: Sequence[Block] = WHOLE_BLOCKS) -> dict[Block, slice]:
