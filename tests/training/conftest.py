@@ -1,7 +1,18 @@
-"""What several parts train on: a small network with InceptionV3's blocks by name, small photos, made material."""
+"""What several parts train on, and a few whole trainings.
 
+A small network with InceptionV3's blocks by name, small photos, made material; and what `beedex train` left.
+"""
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -13,6 +24,7 @@ from beedex.index.durable import sha256_file
 from beedex.training.backbone.features import Features
 from beedex.training.backbone.sources import PhotoSource
 from beedex.training.backbone.taps import Block
+from beedex.training.drawing import draw_gallery
 from beedex.training.recipes.material import Material
 from beedex.training.recipes.selection import BlockGrams
 
@@ -103,3 +115,94 @@ def write_photos(folder: Path) -> list[PhotoSource]:
         Image.fromarray(coarse).resize((40 + 10 * number, 50)).save(path)
         sources.append(PhotoSource(path=path, sha256=sha256_file(path)))
     return sources
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallRun:
+    """What one `beedex train` in a folder of its own left and printed.
+
+    Attributes:
+        home: the folder, which holds the gallery too.
+        words: of the command; its paths are relative to the folder.
+        metrics: its JSON document.
+        shown: what a terminal 240 columns wide was sent.
+    """
+
+    home: Path
+    words: tuple[str, ...]
+    metrics: dict[str, Any]
+    shown: str
+
+    @property
+    def bundle(self) -> Path:
+        return self.home / "bees"
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """36 photos of 33 drawn individuals and six families, just enough for thresholds; read only."""
+    home = tmp_path_factory.mktemp("small")
+    draw_gallery(home / "gallery", per_family=6, seed=7)
+    return train_on_terminal(home, "--taps", "mixed7:max,mixed10:mean", "--views", "2", "--false-accept-rate", "0.1")
+
+
+@pytest.fixture(scope="session")
+def few_photos(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gallery that only one photo of can be held out: a training on it has few heads."""
+    gallery = tmp_path_factory.mktemp("few") / "gallery"
+    gallery.mkdir()
+    groups = {"bumble_000": 1, "bumble_001": 2, "bumble_002": 2, "honey_000": 1, "honey_001": 2, "honey_002": 3}
+    rows = ["path,family,group"]
+    for name, group in groups.items():
+        family = name.partition("_")[0]
+        shutil.copy(small_run.home / "gallery" / family / f"{name}.jpg", gallery)
+        rows.append(f"{name}.jpg,{family},{group}")
+    (gallery / "gallery.csv").write_text("\n".join(rows))
+    return gallery
+
+
+@pytest.fixture(scope="session")
+def train_on_few(few_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., SmallRun]:
+    """Train on `few_photos` with some options."""
+
+    def train(*options: str) -> SmallRun:
+        home = tmp_path_factory.mktemp("trained")
+        (home / "gallery").symlink_to(few_photos)
+        return train_on_terminal(home, *options)
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def tuned_run(train_on_few: Callable[..., SmallRun]) -> SmallRun:
+    """A run with stage two; read only."""
+    return train_on_few("--fine-tune", "mixed9", "--views", "2", "--test-views", "2")
+
+
+def train_on_terminal(home: Path, *options: str) -> SmallRun:
+    places = ("gallery", "--out", "bees", "--cache", "cache", "--tensorboard", "events")
+    words = ("train", *places, "--weights", "bundled", *options, "--json")
+    command = [sys.executable, "-m", "beedex.client", *words]
+    ours, theirs = pty.openpty()
+    with (home / "printed.json").open("w+") as printed:
+        process = subprocess.Popen(
+            command, cwd=home, stdout=printed, stderr=theirs, env={**os.environ, "COLUMNS": "240", "TERM": "xterm"}
+        )
+        os.close(theirs)
+        shown = b"".join(iter(lambda: read_terminal(ours), b"")).decode()
+        os.close(ours)
+        assert process.wait() == 0, shown
+        printed.seek(0)
+        return SmallRun(home=home, words=words, metrics=json.load(printed, parse_constant=refuse_constant), shown=shown)
+
+
+def read_terminal(terminal: int) -> bytes:
+    """Return what was written last, or nothing when nobody can write any more."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # EIO: how Linux ends a terminal
+        return b""
+
+
+def refuse_constant(name: str) -> NoReturn:
+    raise AssertionError(f"JSON has no {name}")

@@ -73,7 +73,7 @@ class Records:
         self._records_path, self._index_path = self.folder / "records.bin", self.folder / "index.txt"
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in (self._records_path, self._index_path):
-            path.touch()
+            path.open("ab").close()  # touch would change the time of a file that is there
         if not (self.folder / "key.json").exists():
             replace_file(self.folder / "key.json", text.encode())  # which fsyncs the folder too
         self._count = 0
