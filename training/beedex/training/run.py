@@ -17,7 +17,7 @@ from beedex.index.gallery import scan_gallery
 from beedex.index.preprocessing import prepare
 from beedex.index.progress import report_progress
 from beedex.training.backbone.features import compute_features
-from beedex.training.backbone.taps import build_backbone, measure_batchnorm
+from beedex.training.backbone.taps import PLAIN_BLOCKS, build_backbone, measure_batchnorm
 from beedex.training.backbone.views import AUGMENTATIONS, NamedAugmentation, Views
 from beedex.training.backbone.weights import NamedWeights, hash_weights, load_inception
 from beedex.training.bundlereport import compose_training_report
@@ -140,7 +140,8 @@ def _train(gallery_dir: Path, out: Path, config: TrainConfig, command: str) -> d
     inception, weights = load_inception(config.weights, seed=config.recipe.fit.seed)
     data = read_training_set(gallery)
     if weights.kind == "random":
-        measure_batchnorm(build_backbone(inception), _prepare_some(data, config.recipe.fit.seed))
+        # Of whole photos: enlarged middles beside them would double the 3 GB that this takes.
+        measure_batchnorm(build_backbone(inception, PLAIN_BLOCKS), _prepare_some(data, config.recipe.fit.seed))
         weights = weights.model_copy(update={"sha256": hash_weights(inception)})
     recipe = _fit_recipe(config.recipe, len(data.photos))
     with open_run_folder(out, _name_run(data, config, weights.sha256)) as folder:
