@@ -4,8 +4,8 @@
     python tests/benchmarks/recipes.py GALLERY... --torch build/torch/bin/python [--weights bundled] [--cache DIR]
 
 All have the same stored features and the very splits of `beedex train`. Frozen features, the probe and PML's heads use
-the default blocks; beedex does what `beedex train` does, from the choice of blocks to the number of steps. Where it
-chose other blocks in some split, it is also shown with the default ones.
+the default blocks; beedex does what `beedex train` does, from the choice of blocks and learning rate to the number of
+steps. Where it chose other blocks in some split, it is also shown with the default ones.
 
 PML's recipes, losses with miners and learning rates, are listed in recipes_torch.py. Its heads get the features as
 beedex standardizes them and as many steps as beedex plans. The recipe is chosen for each split as beedex makes its own
@@ -171,7 +171,12 @@ def measure_beedex(material: Material, protocol: Protocol) -> tuple[list[Row], d
         with report_progress("beedex, default blocks", protocol.splits) as progress:
             fixed = cross_validate(material, replace(recipe, candidates=(DEFAULT_BLOCKS,)), progress=progress)
         rows.append(read_row("beedex, default blocks", fixed))
-    return rows, {"blocks": dict(chosen), "head_steps": [choice["steps"]["head"] for choice in found.choices]}
+    rates = Counter(choice["learning_rate"] for choice in found.choices)
+    return rows, {
+        "blocks": dict(chosen),
+        "learning_rates": dict(rates),
+        "head_steps": [choice["steps"]["head"] for choice in found.choices],
+    }
 
 
 def word_choices(choices: dict[str, Any]) -> str:
@@ -179,7 +184,11 @@ def word_choices(choices: dict[str, Any]) -> str:
     default = " + ".join(map(str, DEFAULT_BLOCKS))
     taken, splits = choices["blocks"].get(default, 0), sum(choices["blocks"].values())
     steps = choices["head_steps"]
-    return f"beedex took the default blocks in {taken} of {splits} splits, and {min(steps)} to {max(steps)} steps."
+    rates = " and ".join(f"{rate:g} in {times}" for rate, times in sorted(choices["learning_rates"].items()))
+    return (
+        f"beedex took the default blocks in {taken} of {splits} splits, learning rate {rates}, "
+        f"and {min(steps)} to {max(steps)} steps."
+    )
 
 
 def read_row(name: str, found: Any) -> Row:

@@ -143,7 +143,9 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     """36 photos of 33 drawn individuals and six families, just enough for thresholds; read only."""
     home = tmp_path_factory.mktemp("small")
     draw_gallery(home / "gallery", per_family=6, seed=7)
-    return train_on_terminal(home, "--taps", "mixed7:max,mixed10:mean", "--views", "2", "--false-accept-rate", "0.1")
+    options = ("--taps", "mixed7:max,mixed10:mean", "--views", "2", "--false-accept-rate", "0.1")
+    # One learning rate: eight of nine heads of a split would only try two.
+    return train_on_terminal(home, *options, "--learning-rate", "0.002")
 
 
 @pytest.fixture(scope="session")
@@ -176,7 +178,7 @@ def train_on_few(few_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture(scope="session")
 def tuned_run(train_on_few: Callable[..., SmallRun]) -> SmallRun:
     """A run with stage two; read only."""
-    return train_on_few("--fine-tune", "mixed9", "--views", "2", "--test-views", "2")
+    return train_on_few("--fine-tune", "mixed9", "--views", "2", "--test-views", "2", "--learning-rate", "0.001")
 
 
 def train_on_terminal(home: Path, *options: str) -> SmallRun:

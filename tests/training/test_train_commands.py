@@ -24,6 +24,8 @@ CONTRADICTIONS = {
     "fewer views than asked at test time": (("--views", "1", "--test-views", "2"), "Received: views=1"),
     "views without augmentation": (("--augmentation", "none", "--views", "4"), "Received: count=4"),
     "a rate above 1": (("--false-accept-rate", "2"), "Received: 2.0"),
+    "a learning rate in words": (("--learning-rate", "fast"), "Received: 'fast'"),
+    "a learning rate of 0": (("--learning-rate", "0"), "Received: (0.0,)"),
     "an infinite margin": (("--margin", "inf"), "Received: margin=inf"),
     "a seed beyond Keras's": (("--seed", "3000000000"), "200000"),
 }
@@ -112,7 +114,18 @@ def test_zoomed_blocks_strong_views_and_mirror_images_embed_alike_everywhere(tra
     assert (training["views"], training["augmentation"]) == (3, "strong")
     assert training["recipe"]["test_views"] == 2
     assert training["recipe"]["fit"]["mining"] == "semi-hard"
+    assert training["recipe"]["other_learning_rates"] == [0.003]
+    assert (run.home / "events" / "head-trial-0.003-1").is_dir()
+    assert run.metrics["learning_rate_why"].startswith(f"{run.metrics['learning_rate']:g}: ")
     assert load_bundle(run.bundle).card.dimension == 32
+
+
+@pytest.mark.slow
+def test_a_learning_rate_that_is_given_is_taken(small_run) -> None:
+    recipe = load_bundle(small_run.bundle).card.training["recipe"]
+
+    assert (recipe["fit"]["learning_rate"], recipe["other_learning_rates"]) == (0.002, [])
+    assert (small_run.metrics["learning_rate"], small_run.metrics["learning_rate_why"]) == (0.002, "as asked for")
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ QUICK = FitConfig(
     evaluate_every=10,
     patience=1,
 )
-RECIPE = Recipe(candidates=((EARLY,), (LATE,)), shape=HeadShape(dimension=8), fit=QUICK)
+RECIPE = Recipe(candidates=((EARLY,), (LATE,)), shape=HeadShape(dimension=8), fit=QUICK, other_learning_rates=())
 ONE_SET = replace(RECIPE, candidates=((LATE,),))
 
 # Photos of one group of two stand side by side, families take turns.

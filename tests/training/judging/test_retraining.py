@@ -37,7 +37,9 @@ FIT = FitConfig(
     seed=4,
     guard=GuardConfig(in_a_row=1),
 )
-RECIPE = Recipe(candidates=(PLAIN_BLOCKS,), shape=HeadShape(dimension=6, hidden_units=5), fit=FIT)
+RECIPE = Recipe(
+    candidates=(PLAIN_BLOCKS,), shape=HeadShape(dimension=6, hidden_units=5), fit=FIT, other_learning_rates=()
+)
 FAMILIES = ("ant", "bee", "wasp")
 
 

@@ -49,6 +49,7 @@ def test_blocks_are_those_of_all_candidates_each_once_in_order() -> None:
     [
         {"candidates": ()},
         {"test_views": 3},
+        {"other_learning_rates": (0.0,)},
         {"test_views": 0},
         {"tune": TuneConfig(unfreeze_from="mixed9"), "candidates": (PLAIN_BLOCKS, PLAIN_BLOCKS[:1])},
         {"tune": TuneConfig(unfreeze_from="mixed9"), "candidates": ((Block("mixed10", "max", zoomed=True),),)},

@@ -27,7 +27,7 @@ QUICK = FitConfig(
     evaluate_every=10,
     patience=1,
 )
-RECIPE = Recipe(candidates=((EARLY,), (LATE,)), shape=HeadShape(dimension=8), fit=QUICK)
+RECIPE = Recipe(candidates=((EARLY,), (LATE,)), shape=HeadShape(dimension=8), fit=QUICK, other_learning_rates=())
 
 
 def get_weights(stages: TrainedStages) -> list[np.ndarray]:
@@ -167,6 +167,7 @@ TUNED = Recipe(
     candidates=((EARLY, LATE),),
     shape=RECIPE.shape,
     fit=QUICK,
+    other_learning_rates=(),
     tune=TuneConfig(unfreeze_from="mixed9", learning_rate=1e-3, epochs=6, evaluate_every=3, patience=1),
 )
 

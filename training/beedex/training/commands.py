@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,6 +62,10 @@ def train(
     ] = "imagenet",
     mining: Annotated[MiningName, typer.Option(help="Which triplets of a batch count.")] = MiningName.BATCH_ALL,
     margin: Annotated[float, typer.Option(help="Of the triplet loss, in L2 distance.", min=0)] = 1.0,
+    learning_rate: Annotated[
+        str,
+        typer.Option(help="Of the head, at first: auto tries two by validation; or a number.", metavar="auto|RATE"),
+    ] = "auto",
     dimension: Annotated[int, typer.Option(help="Length of the embedding.", min=2)] = 128,
     taps: Annotated[
         str,
@@ -113,6 +117,7 @@ def train(
         recipe=_Options(
             mining=mining,
             margin=margin,
+            learning_rate=learning_rate,
             dimension=dimension,
             taps=taps,
             test_views=test_views,
@@ -135,6 +140,7 @@ def train(
     for note in metrics["left_out"]:
         print(f"Note: {note}.")
     print(f"Features: {metrics['blocks_why']}.")
+    print(f"Learning rate: {metrics['learning_rate_why']}.")
     print(f"Weights: {metrics['weights']['note']}.")
     print(f"Calibration: {metrics['calibration']['note']}.")
     print(f"Wrote {out}, fingerprint {metrics['fingerprint'][:12]}; open {out / 'report' / 'report.html'}.")
@@ -177,6 +183,7 @@ class _Options:
 
     mining: MiningName
     margin: float
+    learning_rate: str
     dimension: int
     taps: str
     test_views: int
@@ -189,17 +196,21 @@ def _read_config(*, recipe: _Options, **others: Any) -> "TrainConfig":  # noqa: 
     from beedex.training.backbone.taps import CANDIDATE_BLOCKS, PLAIN_BLOCKS, parse_blocks
     from beedex.training.fitting.fitconfig import FitConfig
     from beedex.training.fitting.model import HeadShape
-    from beedex.training.recipes.recipe import Recipe, TuneConfig
+    from beedex.training.recipes.recipe import OTHER_RATES, Recipe, TuneConfig
     from beedex.training.run import TrainConfig
 
     try:
         chosen = CANDIDATE_BLOCKS if recipe.taps == "auto" else (parse_blocks(recipe.taps),)
         tune = TuneConfig(unfreeze_from=recipe.fine_tune) if recipe.fine_tune else None
+        fit = FitConfig(mining=recipe.mining.value, margin=recipe.margin, seed=recipe.seed)
+        if recipe.learning_rate != "auto":
+            fit = replace(fit, learning_rate=_parse_rate(recipe.learning_rate))
         return TrainConfig(
             recipe=Recipe(
                 candidates=(PLAIN_BLOCKS,) if tune and recipe.taps == "auto" else chosen,
                 shape=HeadShape(dimension=recipe.dimension),
-                fit=FitConfig(mining=recipe.mining.value, margin=recipe.margin, seed=recipe.seed),
+                fit=fit,
+                other_learning_rates=OTHER_RATES if recipe.learning_rate == "auto" else (),
                 tune=tune,
                 test_views=recipe.test_views,
             ),
@@ -207,6 +218,13 @@ def _read_config(*, recipe: _Options, **others: Any) -> "TrainConfig":  # noqa: 
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _parse_rate(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"`learning_rate` must be auto, or a number such as 0.001. Received: {text!r}") from error
 
 
 def print_figures(metrics: dict[str, Any], *, title: str) -> None:

@@ -201,7 +201,7 @@ def _work(
 def _describe_data(
     data: TrainingSet, judgement: Judgement, stages: TrainedStages, held_out: CrossValidation
 ) -> dict[str, Any]:
-    selection = stages.choices.selection
+    selection, rate = stages.choices.selection, stages.choices.rate
     return {
         "photos": len(data.photos),
         "groups": len(set(data.groups)),
@@ -210,6 +210,8 @@ def _describe_data(
         "left_out": [*data.left_out, *judgement.note_small_families()],
         "blocks": [str(block) for block in (selection.blocks if selection else stages.recipe.candidates[0])],
         "blocks_why": selection.why if selection else "as asked for",
+        "learning_rate": rate.learning_rate if rate else stages.recipe.fit.learning_rate,
+        "learning_rate_why": rate.why if rate else "as asked for",
         "head_steps": stages.head.fitted.steps,
         "splits": held_out.choices,
     }

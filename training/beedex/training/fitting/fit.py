@@ -28,7 +28,7 @@ from beedex.training.fitting.interruption import StopRequest, await_sigterm
 from beedex.training.fitting.loop import TrainingLoop
 from beedex.training.fitting.model import HeadShape, build_head
 from beedex.training.fitting.outlets import Outlets
-from beedex.training.fitting.standardization import Standardization, fit_standardization
+from beedex.training.fitting.standardization import Standardization
 from beedex.training.fitting.validation import Validation, Validator
 
 __all__ = ["FitConfig", "Fitted", "Outlets", "Schedule", "TrainedHead", "Validation", "fit", "fit_head"]
@@ -142,7 +142,7 @@ class TrainedHead:
 
 
 def fit_head(
-    features: Features | NDArray[np.float32],
+    features: Features | StandardizedInputs | NDArray[np.float32],
     labels: NDArray[np.int64],
     groups: Sequence[str],
     shape: HeadShape,
@@ -155,7 +155,8 @@ def fit_head(
     """Train a head.
 
     Args:
-        features: of N photos in V views, or an array (N, V, F).
+        features: of N photos in V views, or an array (N, V, F); or these as several heads are to take them, without the
+            held-out photos' part in it.
         labels: (N,).
         groups: (N,).
         shape: the head's layers.
@@ -169,14 +170,13 @@ def fit_head(
         TrainingError: as `fit`.
         StoppedBySignal: as `fit`.
     """
-    if not isinstance(features, Features):
-        features = Features.from_array(features)
-    held_out = validation.photos if validation else np.empty(0, np.int64)
-    standardization = fit_standardization(features.subset(np.setdiff1d(np.arange(features.photos), held_out)))
-    head = build_head(standardization.dimension, shape, seed=config.seed)
-    inputs = StandardizedInputs(features, standardization)
-    fitted = fit(head, inputs, labels, groups, config, validation=validation, share=share, outlets=outlets)
-    return TrainedHead(head, standardization, fitted)
+    if not isinstance(features, StandardizedInputs):
+        held_out = validation.photos if validation else np.empty(0, np.int64)
+        source = features if isinstance(features, Features) else Features.from_array(features)
+        features = StandardizedInputs.fit(source, np.setdiff1d(np.arange(source.photos), held_out))
+    head = build_head(features.standardization.dimension, shape, seed=config.seed)
+    fitted = fit(head, features, labels, groups, config, validation=validation, share=share, outlets=outlets)
+    return TrainedHead(head, features.standardization, fitted)
 
 
 def _extend_key(

@@ -1,16 +1,16 @@
 """What a network is fed: any store of views of photos that gives the rows of a batch.
 
-Shapes: N photos, V views, B batch, F features, S directions.
+Shapes: N photos, M of them trained, V views, B batch, F features, S directions.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beedex.training.backbone.features import HELD_BYTES, Features
-from beedex.training.fitting.standardization import Standardization
+from beedex.training.fitting.standardization import Standardization, fit_standardization
 
 __all__ = ["Inputs", "Rows", "StandardizedInputs", "embed_photos", "first_rows"]
 
@@ -40,14 +40,22 @@ class StandardizedInputs:
     Args:
         source: of (B, F) features.
         standardization: of the features.
+
+    Attributes:
+        standardization: as given.
     """
 
     def __init__(self, source: Features, standardization: Standardization) -> None:
-        self._source, self._standardization = source, standardization
+        self._source, self.standardization = source, standardization
         self._held: NDArray[np.float32] | None = None  # (N, V, S)
         if 4 * source.photos * source.views * standardization.dimension <= HELD_BYTES:
             rows = np.concatenate([standardization.apply(chunk) for chunk in source.chunks()])  # (N V, S)
             self._held = rows.reshape(source.photos, source.views, -1)
+
+    @classmethod
+    def fit(cls, source: Features, trained: NDArray[np.int64]) -> Self:
+        """Standardize by the features of the photos that are trained on, (M,) numbers."""
+        return cls(source, fit_standardization(source.subset(trained)))
 
     @property
     def views(self) -> int:
@@ -59,7 +67,7 @@ class StandardizedInputs:
         if self._held is not None:
             held: NDArray[np.float32] = self._held[photos, views]
             return held
-        return self._standardization.apply(self._source.take(photos, views))
+        return self.standardization.apply(self._source.take(photos, views))
 
 
 def first_rows(rows: Rows) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.index.metrics import score_retrieval
+from beedex.index.metrics import RetrievalScores, score_retrieval
 from beedex.training.fitting.history import Evaluation
 
 __all__ = ["Validation", "Validator"]
@@ -45,6 +45,7 @@ class Validator:
 
     Attributes:
         trained: (M,) the photos that are not held out.
+        queries: (Q,) the held-out photos that are looked up.
 
     Raises:
         ValueError: a group is on both sides, or no held-out photo has a reference photo of its family.
@@ -60,14 +61,14 @@ class Validator:
             )
         generator = np.random.default_rng(seed)
         reference = self.trained if validation.reference is None else validation.reference
-        self._queries = _draw(validation.photos, MOST_HELD_OUT, generator)
+        self.queries = _draw(validation.photos, MOST_HELD_OUT, generator)
         self._reference = _draw(reference, MOST_REFERENCE, generator)
-        self._query_labels, self._labels = labels[self._queries], labels[self._reference]
-        self._excluded = names[self._queries][:, np.newaxis] == names[self._reference]  # (Q, R)
+        self._query_labels, self._labels = labels[self.queries], labels[self._reference]
+        self._excluded = names[self.queries][:, np.newaxis] == names[self._reference]  # (Q, R)
         if not ((self._query_labels[:, np.newaxis] == self._labels) & ~self._excluded).any():
             raise ValueError(
                 f"a held-out photo needs one of its family and of another group to be found. Received: none for "
-                f"{len(self._queries)} held-out photos among {len(self._reference)} reference photos"
+                f"{len(self.queries)} held-out photos among {len(self._reference)} reference photos"
             )
 
     def evaluate(self, embed: Callable[[NDArray[np.int64]], NDArray[np.float32]], *, step: int) -> Evaluation:
@@ -80,10 +81,9 @@ class Validator:
         Returns:
             Means over the held-out photos; NaN when a vector isn't finite.
         """
-        queries, reference = embed(self._queries), embed(self._reference)
-        if not (np.isfinite(queries).all() and np.isfinite(reference).all()):
+        scores = self.score(embed)
+        if scores is None:
             return Evaluation(step=step, map_at_r=float("nan"), recall_at_1=float("nan"), standard_error=float("nan"))
-        scores = score_retrieval(queries @ reference.T, self._query_labels, self._labels, excluded=self._excluded)
         precisions = scores.average_precision_at_r[~np.isnan(scores.average_precision_at_r)]
         return Evaluation(
             step=step,
@@ -91,6 +91,17 @@ class Validator:
             recall_at_1=float(np.nanmean(scores.hit_at_1)),
             standard_error=float(precisions.std() / np.sqrt(len(precisions))),
         )
+
+    def score(self, embed: Callable[[NDArray[np.int64]], NDArray[np.float32]]) -> RetrievalScores | None:
+        """Return the (Q,) scores of `queries`; None when a vector isn't finite.
+
+        Args:
+            embed: photos (n,) -> unit vectors (n, D).
+        """
+        queries, reference = embed(self.queries), embed(self._reference)
+        if not (np.isfinite(queries).all() and np.isfinite(reference).all()):
+            return None
+        return score_retrieval(queries @ reference.T, self._query_labels, self._labels, excluded=self._excluded)
 
 
 def _draw(photos: NDArray[np.int64], most: int, generator: np.random.Generator) -> NDArray[np.int64]:

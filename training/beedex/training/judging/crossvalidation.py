@@ -59,7 +59,7 @@ class CrossValidation:
         evidence: (R, N, C) of the trained embedder, as `weigh_families` gives it; NaN for families that had no photo.
         neighbors: (N, K) numbers of the photos found first in the first repeat; -1 where there are fewer.
         similarities: (N, K) of these.
-        choices: of each split, in words: blocks, and steps of the head.
+        choices: of each split, in words: blocks, learning rate and steps of the head.
     """
 
     protocol: Protocol
@@ -257,9 +257,10 @@ def _leave_one_out(vectors: NDArray[np.float32], held_out: Material) -> Retrieva
 
 
 def _word_choices(stages: TrainedStages) -> dict[str, Any]:
-    selection = stages.choices.selection
+    selection, rate = stages.choices.selection, stages.choices.rate
     return {
         "blocks": [str(block) for block in selection.blocks] if selection else None,
+        "learning_rate": rate.learning_rate if rate else None,
         "steps": {part: len(history.steps) for part, history in stages.histories.items()},
     }
 

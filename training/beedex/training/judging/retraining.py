@@ -48,7 +48,9 @@ def cross_validate_bundle(bundle: Bundle, found: EmbeddedPhotos) -> tuple[Judgem
     )
     guard = settings["fit"]["guard"]
     fit = FitConfig(**settings["fit"] | {"guard": GuardConfig(**guard) if guard else None})
-    recipe = Recipe(shape=HeadShape(**settings["shape"]), fit=fit)
+    # Bundles from before learning rates were chosen took that of `fit`.
+    others = tuple(settings.get("other_learning_rates", ()))
+    recipe = Recipe(shape=HeadShape(**settings["shape"]), fit=fit, other_learning_rates=others)
     protocol = choose_protocol(material.labels, material.groups)
     with report_progress("cross-validating", protocol.splits) as progress:
         held_out = cross_validate(material, recipe, progress=progress)

@@ -1,12 +1,18 @@
 """The recipe: all that decides how an embedder is trained, but the photos and the backbone's weights."""
 
+import math
 from dataclasses import dataclass, field
 
 from beedex.training.backbone.taps import CANDIDATE_BLOCKS, TAPS, ZOOM_MARK, Block, sort_blocks
 from beedex.training.fitting.fitconfig import FitConfig
 from beedex.training.fitting.model import HeadShape
 
-__all__ = ["Recipe", "TuneConfig"]
+__all__ = ["OTHER_RATES", "Recipe", "TuneConfig"]
+
+# Learning rates of the head that are tried beside the default. At three times the default, held-out MAP@R of 144 drawn
+# photos rises from 0.84 to 0.90, that of 119 studio photos stays, and Recall@1 of 154 field photos falls from 0.59 to
+# 0.53: no one rate is right.
+OTHER_RATES = (3e-3,)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +67,8 @@ class Recipe:
         candidates: sets of blocks that features may be made of, the default first; one alone is taken as it is.
         shape: of the head.
         fit: how heads are trained; its seed also draws folds and views.
+        other_learning_rates: that heads are tried with, beside that of *fit*, which is the default; none to take it as
+            it is.
         tune: stage two, or None.
         test_views: 1, or 2 for the mean of a photo and its mirror image, which doubles the work of serving.
     """
@@ -68,6 +76,7 @@ class Recipe:
     candidates: tuple[tuple[Block, ...], ...] = CANDIDATE_BLOCKS
     shape: HeadShape = field(default_factory=HeadShape)
     fit: FitConfig = field(default_factory=FitConfig)
+    other_learning_rates: tuple[float, ...] = OTHER_RATES
     tune: TuneConfig | None = None
     test_views: int = 1
 
@@ -80,11 +89,18 @@ class Recipe:
             raise ValueError(
                 f"`tune` needs one set of blocks alone in `candidates`. Received: {len(self.candidates)} sets"
             )
+        if not all(0 < rate < math.inf for rate in self.learning_rates):
+            raise ValueError(f"learning rates must be numbers above 0. Received: {self.learning_rates}")
         if self.test_views not in (1, 2):
             raise ValueError(f"`test_views` must be 1 or 2. Received: test_views={self.test_views}")
         if self.tune:
             for blocks in self.candidates:
                 _refuse_frozen(blocks, self.tune.unfreeze_from)
+
+    @property
+    def learning_rates(self) -> tuple[float, ...]:
+        """Those of the head that are tried, the default first."""
+        return (self.fit.learning_rate, *self.other_learning_rates)
 
     @property
     def blocks(self) -> tuple[Block, ...]:

@@ -1,39 +1,32 @@
 """The stages of a training: choose blocks, train a head on their features, and then, if asked for, the tail along.
 
-How long to train is found on photos that are held out for it, by group; then a new network is trained on all photos
-for as many epochs. With few photos that is worth more than the quarter of them that would be lost.
+The learning rate and how long to train are found on photos that are held out for it, by group; then a new network is
+trained on all photos for as many epochs. With few photos that is worth more than the quarter of them that would be
+lost.
 
 Shapes: N photos, n photos to embed, F features, D dimension.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from beedex.training.backbone.features import Features
-from beedex.training.fitting.batches import find_trainable
 from beedex.training.fitting.fit import Fitted, TrainedHead, Validation, fit, fit_head
 from beedex.training.fitting.history import History
 from beedex.training.fitting.outlets import Outlets
-from beedex.training.folds import assign_folds
 from beedex.training.recipes.finetune import build_tail_network
 from beedex.training.recipes.material import Material
 from beedex.training.recipes.recipe import Recipe
 from beedex.training.recipes.selection import Selection, choose_blocks
+from beedex.training.recipes.trials import HEAD_TRIAL, OpenOutlets, RateChoice, Trials, run_trials
 
 __all__ = ["Choices", "OpenOutlets", "TrainedStages", "open_no_outlets", "train_stages"]
 
-# One of so many folds of the training photos is held out to find how long to train.
-VALIDATION_FOLDS = 4
-
 # Photos embedded at once by a tail: their activations take 42 MB at mixed8.
 PHOTOS_AT_ONCE = 128
-
-# Gives each part of a training what it writes to: "head-trial", "head", "tail-trial", "tail".
-OpenOutlets = Callable[[str], Outlets]
 
 
 def open_no_outlets(part: str, /) -> Outlets:
@@ -48,11 +41,13 @@ class Choices:
 
     Attributes:
         selection: of blocks; None where there was nothing to choose.
+        rate: of learning; None likewise.
         head: share of the planned steps that the head trains.
         tail: likewise for stage two.
     """
 
     selection: Selection | None = None
+    rate: RateChoice | None = None
     head: float = 1.0
     tail: float = 1.0
 
@@ -116,7 +111,7 @@ def train_stages(
     stages = _Stages(material, recipe, choices, open_outlets)
     head, head_share = stages.train_head()
     tail, tail_share = stages.train_tail(head) if recipe.tune else (None, 1.0)
-    made = Choices(selection=stages.selection, head=head_share, tail=tail_share)
+    made = Choices(selection=stages.selection, rate=stages.rate, head=head_share, tail=tail_share)
     return TrainedStages(recipe=recipe, choices=made, head=head, tail=tail, histories=stages.histories)
 
 
@@ -128,39 +123,48 @@ class _Stages:
         self.selection = choices.selection if choices else _choose(material, recipe)
         self.histories: dict[str, History] = {}
         self._features = _select(material, recipe, self.selection)
-        self._validation = None if choices else _hold_out(material, seed=recipe.fit.seed)
-        self._head_of_trial: TrainedHead | None = None
+        self.rate = choices.rate if choices else None
+        self._trials: Trials | None = None
 
     def train_head(self) -> tuple[TrainedHead, float]:
-        """Find how long, and train."""
+        """Find at which rate and how long, and train."""
+        recipe, material = self._recipe, self._material
         share = self._choices.head if self._choices else 1.0
-        if self._validation:
-            self._head_of_trial = self._fit_head("head-trial", validation=self._validation)
-            share = self._head_of_trial.fitted.harmless_share
-        return self._fit_head("head", share=share), share
+        if self._choices is None:
+            self._trials = run_trials(
+                self._features,
+                material.labels,
+                material.groups,
+                recipe.shape,
+                recipe.fit,
+                recipe.learning_rates,
+                open_outlets=self._open,
+            )
+        if self._trials:
+            self.rate = self._trials.rate
+            self.histories[HEAD_TRIAL] = self._trials.head.history
+            share = self._trials.head.fitted.harmless_share
+        rate = self.rate.learning_rate if self.rate else recipe.fit.learning_rate
+        head = fit_head(
+            self._features,
+            material.labels,
+            material.groups,
+            recipe.shape,
+            replace(recipe.fit, learning_rate=rate),
+            share=share,
+            outlets=self._open("head"),
+        )
+        self.histories["head"] = head.history
+        return head, share
 
     def train_tail(self, head: TrainedHead) -> tuple[keras.Model, float]:
         """Find how long, from a head that didn't see the held-out photos either, and train."""
         share = self._choices.tail if self._choices else 1.0
-        if self._validation and self._head_of_trial:
-            _, fitted = self._fit_tail("tail-trial", self._head_of_trial, validation=self._validation)
+        if self._trials:
+            _, fitted = self._fit_tail("tail-trial", self._trials.head, validation=self._trials.validation)
             share = fitted.harmless_share
         network, _ = self._fit_tail("tail", head, share=share)
         return network, share
-
-    def _fit_head(self, part: str, *, validation: Validation | None = None, share: float = 1.0) -> TrainedHead:
-        trained = fit_head(
-            self._features,
-            self._material.labels,
-            self._material.groups,
-            self._recipe.shape,
-            self._recipe.fit,
-            validation=validation,
-            share=share,
-            outlets=self._open(part),
-        )
-        self.histories[part] = trained.history
-        return trained
 
     def _fit_tail(
         self,
@@ -197,18 +201,6 @@ def _select(material: Material, recipe: Recipe, selection: Selection | None) -> 
     if not material.features.blocks:
         return material.features
     return material.features.select(selection.blocks if selection else recipe.candidates[0])
-
-
-def _hold_out(material: Material, *, seed: int) -> Validation | None:
-    """Hold out a fold whose photos can be looked up among the others, and leave two families to train on."""
-    fold_of = assign_folds(material.labels, material.groups, folds=VALIDATION_FOLDS, seed=seed)
-    groups = np.asarray(material.groups)
-    for fold in range(VALIDATION_FOLDS):
-        known = fold_of != fold
-        findable = np.isin(material.labels[~known], material.labels[known]).any()
-        if findable and len(find_trainable(material.labels[known], groups[known].tolist())) >= 2:
-            return Validation(photos=np.flatnonzero(~known))
-    return None
 
 
 def _average(vectors: list[NDArray[np.float32]]) -> NDArray[np.float32]:
