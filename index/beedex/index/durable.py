@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["replace_file", "sha256_file", "write_directory"]
+__all__ = ["make_directory", "replace_file", "sha256_file", "write_directory"]
 
 # One read call's size: a file of any size is hashed in a megabyte of memory.
 READ_CHUNK_BYTES = 1 << 20
@@ -30,6 +30,15 @@ def sha256_file(path: Path) -> str:
         while chunk := file.read(READ_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and those above it, if need be; they are on the disk when this returns."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    path.mkdir(exist_ok=True)
+    _sync(path.parent)
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -2,17 +2,23 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.index.bundle import Bundle
+from beedex.index.bundle import Bundle, load_bundle
 from beedex.index.errors import BundleError
 from beedex.index.inference import InferencePool, Outputs
+from beedex.index.photos import read_photo
+from beedex.index.preprocessing import fit, prepare
 
-__all__ = ["EMBEDDING_OUTPUT", "FEATURES_OUTPUT", "Embedder"]
+__all__ = ["EMBEDDING_OUTPUT", "FEATURES_OUTPUT", "Embedder", "Photo"]
+
+# A photo as people have it: a file, its bytes, or (H, W, 3) uint8 pixels.
+Photo = Path | str | bytes | NDArray[np.uint8]
 
 # The names of the IR's two outputs: the unit vector, and the pooled backbone features before the trained head, which
 # is what a trained embedder is compared with.
@@ -32,8 +38,8 @@ class Embedder:
         parallelism: how many photos are embedded at the same time.
 
     Example:
-        >>> with Embedder.open(load_bundle(path)) as embedder:  # doctest: +SKIP
-        ...     vectors = embedder.embed(np.stack([prepare(photo_bytes)]))
+        >>> with Embedder.load("bee-embedder") as embedder:  # doctest: +SKIP
+        ...     vector = embedder.embed_photo("new-photo.jpg")
     """
 
     def __init__(self, pool: InferencePool, *, fingerprint: str, side_px: int) -> None:
@@ -59,6 +65,35 @@ class Embedder:
         """
         pool = InferencePool(bundle.network_path, threads=threads)
         return cls(pool, fingerprint=bundle.card.fingerprint, side_px=bundle.card.preprocessing.side_px)
+
+    @classmethod
+    def load(cls, path: Path | str, *, threads: int | None = None) -> Self:
+        """Check every byte of a bundle and compile its network.
+
+        Args:
+            path: what `beedex train` wrote.
+            threads: as for `open`.
+
+        Raises:
+            BundleError: the bundle is missing, damaged or of another version.
+        """
+        return cls.open(load_bundle(Path(path)), threads=threads)
+
+    def embed_photo(self, photo: Photo) -> NDArray[np.float32]:
+        """Return a photo's (D,) unit vector.
+
+        Raises:
+            PhotoError: it can't be read or decoded.
+            ValueError: pixels are not (H, W, 3) uint8.
+        """
+        return self.submit(self.prepare_photo(photo)).result()
+
+    def prepare_photo(self, photo: Photo) -> NDArray[np.uint8]:
+        """Return what the embedder sees of a photo, (S, S, 3); raises as `embed_photo` does."""
+        if isinstance(photo, np.ndarray):
+            return fit(photo, self.side_px)
+        data = photo if isinstance(photo, bytes) else read_photo(Path(photo))
+        return prepare(data, side_px=self.side_px)
 
     def submit(self, image: NDArray[np.uint8]) -> "Future[NDArray[np.float32]]":
         """Start embedding one prepared photo.

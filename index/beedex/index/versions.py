@@ -26,6 +26,7 @@ __all__ = [
     "next_version",
     "point_at",
     "require_current",
+    "stamp_pointer",
     "sweep_leftovers",
 ]
 
@@ -71,6 +72,16 @@ def current_version(index_dir: Path) -> int | None:
             f"`beedex index activate {index_dir} VERSION`, the snapshots here are: {known}"
         )
     return int(text)
+
+
+def stamp_pointer(index_dir: Path) -> tuple[int, ...]:
+    """Return what is another value whenever another snapshot was made current, without reading a file."""
+    with explain_os_errors(index_dir, "read"):
+        try:
+            status = (index_dir / CURRENT_NAME).stat()
+        except FileNotFoundError:
+            return ()
+    return (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 def require_current(index_dir: Path) -> int:

@@ -1,0 +1,233 @@
+"""An index that is followed and changed: what a program holds for as long as it runs.
+
+A `Searcher` answers from one moment. An `Index` gives the searcher of now: it notices what builds publish, operators
+activate and other processes change, before every search, at the cost of two small reads.
+"""
+
+import hashlib
+import threading
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypedDict, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beedex.index.bundle import load_bundle
+from beedex.index.changes import ChangeLog, keep_photo
+from beedex.index.embedders import locate_embedder
+from beedex.index.entries import Entry
+from beedex.index.photos import read_photo
+from beedex.index.searcher import EmbedderOnDemand, Identification, Neighbor, Searcher
+from beedex.index.snapshots import load_snapshot
+from beedex.index.vectors import check_unit_vectors
+from beedex.index.versions import current_version, explain_os_errors, stamp_pointer
+
+if TYPE_CHECKING:
+    from beedex.index.embedder import Photo
+
+__all__ = ["Description", "Index"]
+
+
+class Description(TypedDict, total=False):
+    """What may be said of a photo beside its family, as in `Entry`.
+
+    Attributes:
+        path: what it is called; the file's name, or its sha256, if left out.
+    """
+
+    path: str
+    group: str | None
+    species: str
+    source: str
+    license: str
+    credit: str
+
+
+class Index:
+    """An index directory; a context manager. Safe from any thread.
+
+    Args:
+        directory: what `beedex index build` wrote.
+
+    Raises:
+        IndexDirectoryError: there is no index, or its current snapshot is damaged.
+        BundleError: the index lacks the embedder that made it.
+
+    Example:
+        >>> with Index.open("index") as index:  # doctest: +SKIP
+        ...     entry = index.upsert("new.jpg", "mason")
+        ...     print(index.neighbors("new.jpg", 1)[0].entry == entry)
+        True
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._changes = ChangeLog(directory)
+        self._lock = threading.Lock()
+        self._embedder: EmbedderOnDemand | None = None
+        self._searcher: Searcher | None = None
+        self._state: tuple[object, ...] = ()
+        try:
+            _ = self.searcher
+        except BaseException:
+            self._changes.close()
+            raise
+
+    @classmethod
+    def open(cls, directory: Path | str) -> Self:
+        """Open an index; raises as the class does."""
+        return cls(Path(directory))
+
+    @property
+    def searcher(self) -> Searcher:
+        """What answers from the index as it is now.
+
+        Raises:
+            IndexDirectoryError: the snapshot that was published or activated is damaged.
+        """
+        with self._lock:
+            changes_version = self._changes.version()
+            state = (changes_version, stamp_pointer(self.directory))
+            if self._searcher is None or state != self._state:
+                self._searcher = self._open_searcher()
+                # Both were read before what they stand for: what came in between is seen by the next search.
+                self._state = state
+            return self._searcher
+
+    @property
+    def version(self) -> int:
+        """The number of the current snapshot."""
+        return self.searcher.snapshot.version
+
+    def families(self) -> dict[str, int]:
+        """Return the number of entries by family, sorted by name."""
+        return self.searcher.families()
+
+    def identify(
+        self, query: "NDArray[np.float32] | Photo", k: int = 10, *, exclude: str | None = None
+    ) -> Identification:
+        """Decide the family of a photo; see `Searcher.identify`."""
+        return self.searcher.identify(query, k, exclude=exclude)
+
+    def neighbors(
+        self,
+        query: "NDArray[np.float32] | Photo",
+        k: int = 10,
+        *,
+        exclude: str | None = None,
+        families: Collection[str] | None = None,
+    ) -> tuple[Neighbor, ...]:
+        """Find the nearest entries; see `Searcher.neighbors`."""
+        return self.searcher.neighbors(query, k, exclude=exclude, families=families)
+
+    def upsert(
+        self,
+        photo: Path | str | bytes,
+        family: str,
+        *,
+        vector: NDArray[np.float32] | None = None,
+        **described: Unpack[Description],
+    ) -> Entry:
+        """Put a photo in, or change what is said of one that is there.
+
+        It is on the disk, and every search finds it, when this returns.
+
+        Args:
+            photo: a file, or its bytes; the index keeps a copy, to embed it anew when the embedder changes.
+            family: its label.
+            vector: (D,) the photo's embedding by the index's embedder, if it is known; None to compute it.
+            described: what else is said of it.
+
+        Raises:
+            PhotoError: the photo can't be read or decoded; nothing has changed.
+            ValueError: the family is empty, the vector is no unit vector of D components, or another photo has the
+                same entry id.
+            IndexDirectoryError: the index can't be written; nothing has changed.
+        """
+        if not family.strip():
+            raise ValueError(f"an entry needs a family, received {family!r}")
+        data = photo if isinstance(photo, bytes) else read_photo(Path(photo))
+        searcher = self.searcher
+        embedding = searcher.embed(data) if vector is None else vector
+        check_unit_vectors(embedding[np.newaxis], searcher.dimension)
+        sha256 = hashlib.sha256(data).hexdigest()
+        described.setdefault("path", sha256 if isinstance(photo, bytes) else Path(photo).name)
+        entry = Entry(sha256=sha256, family=family, **described)
+        self._refuse_other_photo(searcher, entry)
+        with explain_os_errors(self.directory, "written"):
+            keep_photo(self.directory, sha256, data)
+        self._changes.put(entry, embedding, searcher.fingerprint)
+        return entry
+
+    def relabel(self, entry_id: str, family: str) -> Entry:
+        """Say that an entry is of another family; as durable as `upsert`.
+
+        Raises:
+            ValueError: that is no entry id, or the family is empty.
+            LookupError: there is no such entry.
+            IndexDirectoryError: the index can't be written; nothing has changed.
+        """
+        if not family.strip():
+            raise ValueError(f"an entry needs a family, received {family!r}")
+        searcher = self.searcher
+        entry = replace(searcher.view.entry(entry_id), family=family)
+        self._changes.put(entry, searcher.view.vector(entry_id), searcher.fingerprint)
+        return entry
+
+    def delete(self, entry_id: str) -> Entry:
+        """Take an entry out, and return what was known of it; as durable as `upsert`.
+
+        Its photo stays in the gallery, and is left out of the builds to come until it is put in again or the gallery
+        gives it another family.
+
+        Raises:
+            ValueError: that is no entry id.
+            LookupError: there is no such entry.
+            IndexDirectoryError: the index can't be written; nothing has changed.
+        """
+        entry = self.searcher.view.entry(entry_id)
+        self._changes.take_out(entry.sha256)
+        return entry
+
+    def close(self) -> None:
+        """Free the network and the files; searchers that were taken from it go on answering vectors."""
+        self._changes.close()
+        if self._embedder is not None:
+            self._embedder.close()
+
+    def _open_searcher(self) -> Searcher:
+        # Before the snapshot: a build settles changes once they are part of the current one.
+        changes = [change for change in self._changes.read() if not change.is_settled]
+        former = self._searcher
+        version = current_version(self.directory)
+        if former is not None and former.snapshot.version == version:
+            return Searcher(former.snapshot, former.bundle, changes=changes, embedder=self._embedder)
+        snapshot = load_snapshot(self.directory)
+        bundle = load_bundle(locate_embedder(self.directory, snapshot.manifest.fingerprint), verify=False)
+        if former is None or former.fingerprint != snapshot.manifest.fingerprint:
+            # A search that is under way may still use the former one: it is freed with its last user.
+            self._embedder = EmbedderOnDemand(bundle)
+        return Searcher(snapshot, bundle, changes=changes, embedder=self._embedder)
+
+    @staticmethod
+    def _refuse_other_photo(searcher: Searcher, entry: Entry) -> None:
+        try:
+            known = searcher.view.entry(entry.entry_id)
+        except LookupError:
+            return
+        if known.sha256 != entry.sha256:
+            raise ValueError(
+                f"the photo's entry id {entry.entry_id} is that of another one, {known.path}; save either photo anew, "
+                "which changes its bytes"
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
