@@ -190,9 +190,9 @@ def test_files_of_two_snapshots_with_rewritten_checksums_are_refused(tmp_path):
 def test_a_newer_manifest_asks_for_a_newer_beedex(tmp_path):
     publish(tmp_path)
     path = tmp_path / "snapshots" / "000001" / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 2, "shards": 4}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 3, "shards": 4}))
 
-    with pytest.raises(SnapshotError, match="newer beedex, expected schema version 1, received 2"):
+    with pytest.raises(SnapshotError, match="newer beedex, expected schema version 2, received 3"):
         load_snapshot(tmp_path)
 
 

@@ -5,6 +5,7 @@
     ├── GalleryError                  the folder of labelled photos can't be read as a gallery
     ├── BundleError                   an embedder bundle is missing, damaged or of another version
     ├── FingerprintMismatchError      two things were made by different embedders
+    ├── MemoryBudgetError             vectors don't fit into the memory that they were given
     └── IndexDirectoryError           the index directory can't be read or written
         ├── SnapshotError             one snapshot is missing or damaged
         └── IndexBusyError            another build holds the index
@@ -21,6 +22,7 @@ __all__ = [
     "GalleryError",
     "IndexBusyError",
     "IndexDirectoryError",
+    "MemoryBudgetError",
     "PhotoError",
     "PhotoReason",
     "SnapshotError",
@@ -80,6 +82,10 @@ class FingerprintMismatchError(BeedexError):
         super().__init__(message)
         self.expected = expected
         self.received = received
+
+
+class MemoryBudgetError(BeedexError):
+    """Vectors don't fit into the memory that they were given."""
 
 
 class IndexDirectoryError(BeedexError):

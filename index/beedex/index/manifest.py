@@ -1,16 +1,18 @@
 """The manifest of a snapshot: what it holds, who made its vectors, and the checksum of every byte, its own included."""
 
 import json
-from typing import Final, Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from beedex.index.errors import SnapshotError
 from beedex.index.sealing import UnsealedError, parse_sealed, render_sealed
+from beedex.index.vectors import SearchPlan, SearchSettings
 
 __all__ = ["MANIFEST_SCHEMA_VERSION", "SnapshotManifest", "parse_manifest", "render_manifest"]
 
-MANIFEST_SCHEMA_VERSION: Final = 1
+# 1 knew exact search only; its manifests can still be read.
+MANIFEST_SCHEMA_VERSION: Final = 2
 
 SHA256_PATTERN = "^[0-9a-f]{64}$"
 
@@ -25,15 +27,17 @@ class SnapshotManifest(BaseModel):
         dimension: D of the vectors.
         entries: how many there are.
         families: the number of entries by family.
-        gallery_digest: sha256 of all that the entries say; with the fingerprint it decides every byte of the other
-            files.
-        index_kind: ``flat`` is exact search.
+        gallery_digest: sha256 of all that the entries say; with the fingerprint and the settings of the search it
+            decides every byte of the other files, on processors of one kind.
+        index_kind: ``flat`` is exact search, ``ivf`` approximate search by inverted lists.
+        search_settings: what was wanted of the search; None in schema version 1.
+        search_plan: what was chosen; None in schema version 1.
         files: sha256 of every other file of the snapshot, by name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1] = MANIFEST_SCHEMA_VERSION
+    schema_version: Literal[1, 2] = MANIFEST_SCHEMA_VERSION
     version: int = Field(ge=1)
     created_at: str
     fingerprint: str = Field(pattern=SHA256_PATTERN)
@@ -41,9 +45,28 @@ class SnapshotManifest(BaseModel):
     entries: int = Field(ge=1)
     families: dict[str, int]
     gallery_digest: str = Field(pattern=SHA256_PATTERN)
-    index_kind: Literal["flat"] = "flat"
+    index_kind: Literal["flat", "ivf"] = "flat"
     metric: Literal["cosine"] = "cosine"
+    search_settings: SearchSettings | None = None
+    search_plan: SearchPlan | None = None
     files: dict[str, str]
+
+    @model_validator(mode="after")
+    def _check_search(self) -> Self:
+        is_told = self.search_settings is not None and self.search_plan is not None
+        if is_told != (self.schema_version > 1):
+            raise ValueError(f"the search is told from schema version 2 on, received {self.schema_version}")
+        if self.search_plan is not None and self.search_plan.kind != self.index_kind:
+            raise ValueError(f"expected one kind of index, received {self.index_kind} and {self.search_plan.kind}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _leave_out_news(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Give an old manifest the fields that it had, whose checksum it carries."""
+        fields: dict[str, Any] = handler(self)
+        if self.schema_version == 1:
+            del fields["search_settings"], fields["search_plan"]
+        return fields
 
 
 def render_manifest(manifest: SnapshotManifest) -> bytes:

@@ -5,8 +5,9 @@
         entries.sqlite    see `beedex.index.entries`
         manifest.json     written last; holds the sha256 of the other two and its own
 
-A snapshot appears by a rename when it is whole, and never changes afterwards. Equal entries and vectors give equal
-bytes in both data files; only the manifest says when.
+A snapshot appears by a rename when it is whole, and never changes afterwards. Equal entries, vectors and settings of
+the search give equal bytes in both data files, an approximate search on processors of one kind; only the manifest says
+when.
 """
 
 from collections import Counter
@@ -21,7 +22,15 @@ from beedex.index.durable import sha256_file, write_directory
 from beedex.index.entries import Entry, EntryTable, digest_entries, encode_entries, parse_entry_id
 from beedex.index.errors import FingerprintMismatchError, SnapshotError
 from beedex.index.manifest import SnapshotManifest, parse_manifest, render_manifest
-from beedex.index.vectors import FaissStore, VectorStore
+from beedex.index.vectors import (
+    DEFAULT_SETTINGS,
+    EXACT_PLAN,
+    SearchPlan,
+    SearchSettings,
+    VectorStore,
+    build_store,
+    load_store,
+)
 from beedex.index.versions import (
     current_version,
     delete_snapshot,
@@ -96,6 +105,7 @@ def publish_snapshot(
     vectors: NDArray[np.float32],
     fingerprint: str,
     keep: int = SNAPSHOTS_KEPT,
+    search: SearchSettings = DEFAULT_SETTINGS,
 ) -> int:
     """Write a snapshot, make it the current one, and delete the oldest beyond *keep*.
 
@@ -108,12 +118,14 @@ def publish_snapshot(
         vectors: (N, D) float32 unit vectors, in the order of *entries*.
         fingerprint: of the embedder that made the vectors.
         keep: how many snapshots stay, this one among them.
+        search: what is wanted of the search.
 
     Returns:
         The new snapshot's version.
 
     Raises:
         ValueError: there is no entry, two have one id, or the vectors are not one unit vector each.
+        MemoryBudgetError: the vectors don't fit into the memory that the settings allow.
         IndexDirectoryError: the directory can't be written; the message says why.
     """
     if len(entries) == 0 or keep < 1:
@@ -121,7 +133,7 @@ def publish_snapshot(
             f"a snapshot holds entries and is kept, expected at least one entry and keep >= 1, "
             f"received {len(entries)} entries and keep={keep}"
         )
-    store = _store_vectors(entries, vectors)
+    store, plan = _store_vectors(entries, vectors, search)
     with explain_os_errors(index_dir, "written"):
         index_dir.mkdir(parents=True, exist_ok=True)
         with hold_pointer(index_dir):
@@ -130,7 +142,7 @@ def publish_snapshot(
             with write_directory(locate_snapshot(index_dir, version)) as directory:
                 store.save(directory / VECTORS_NAME)
                 (directory / ENTRIES_NAME).write_bytes(encode_entries(entries))
-                manifest = _describe(directory, version, store, entries, fingerprint)
+                manifest = _describe(directory, version, entries, fingerprint, store.dimension, search, plan)
                 (directory / MANIFEST_NAME).write_bytes(render_manifest(manifest))
             point_at(index_dir, version)
             for old in list_snapshots(index_dir)[:-keep]:
@@ -234,7 +246,7 @@ def _load(index_dir: Path, version: int, expected_fingerprint: str | None) -> Sn
     directory = locate_snapshot(index_dir, version)
     for name in (VECTORS_NAME, ENTRIES_NAME):
         _check_file(directory / name, manifest.files.get(name))
-    vectors = FaissStore.load(directory / VECTORS_NAME)
+    vectors = load_store(directory / VECTORS_NAME, manifest.search_plan or EXACT_PLAN)
     entries = EntryTable(directory / ENTRIES_NAME)
     # Checksums say that the files are as written; this says that they were written for each other.
     agree = (
@@ -266,29 +278,37 @@ def _check_file(path: Path, expected: str | None) -> None:
         )
 
 
-def _store_vectors(entries: Sequence[Entry], vectors: NDArray[np.float32]) -> FaissStore:
-    """Put the vectors under their entries' ids, in the order of the ids, which is the file's."""
+def _store_vectors(
+    entries: Sequence[Entry], vectors: NDArray[np.float32], search: SearchSettings
+) -> tuple[VectorStore, SearchPlan]:
+    """Put the vectors under their entries' ids."""
     if vectors.ndim != 2 or len(vectors) != len(entries):
         raise ValueError(
             f"every entry needs one vector, expected vectors of shape ({len(entries)}, D), received {vectors.shape}"
         )
     ids = np.array([entry.id64 for entry in entries], np.int64)
-    order = np.argsort(ids)
-    store = FaissStore(vectors.shape[1])
-    store.add(ids[order], vectors[order])
-    return store
+    return build_store(ids, vectors, search)
 
 
 def _describe(
-    directory: Path, version: int, store: FaissStore, entries: Sequence[Entry], fingerprint: str
+    directory: Path,
+    version: int,
+    entries: Sequence[Entry],
+    fingerprint: str,
+    dimension: int,
+    search: SearchSettings,
+    plan: SearchPlan,
 ) -> SnapshotManifest:
     return SnapshotManifest(
         version=version,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         fingerprint=fingerprint,
-        dimension=store.dimension,
-        entries=len(store),
+        dimension=dimension,
+        entries=len(entries),
         families=dict(sorted(Counter(entry.family for entry in entries).items())),
         gallery_digest=digest_entries(entries),
+        index_kind=plan.kind,
+        search_settings=search,
+        search_plan=plan,
         files={name: sha256_file(directory / name) for name in (VECTORS_NAME, ENTRIES_NAME)},
     )
