@@ -46,9 +46,9 @@ def gallery(tiny_gallery_copy):
 LOCK_HOLDER = """
 import sys
 from pathlib import Path
-from beedex.index.rebuild import _hold_lock
+from beedex.index.buildlock import hold_build_lock
 
-with _hold_lock(Path(sys.argv[1])):
+with hold_build_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
 """

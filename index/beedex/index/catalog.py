@@ -184,6 +184,22 @@ class Catalog:
             )
         return vectors
 
+    def drop_embeddings(self, kept: Mapping[str, Collection[str]]) -> int:
+        """Drop every embedding that isn't named, give the room back to the disk, and return how many those were.
+
+        Args:
+            kept: by fingerprint, the sha256 of the photos whose embeddings stay.
+        """
+        with self._transaction():
+            rows = self._connection.execute("SELECT fingerprint, photo_sha256 FROM embeddings").fetchall()
+            stay = {fingerprint: set(sha256s) for fingerprint, sha256s in kept.items()}
+            dropped = [row for row in rows if row[1] not in stay.get(row[0], ())]
+            self._connection.executemany("DELETE FROM embeddings WHERE fingerprint = ? AND photo_sha256 = ?", dropped)
+        if dropped:
+            with self._explain():
+                self._connection.execute("VACUUM")
+        return len(dropped)
+
     def read_hashes(self) -> dict[str, HashedFile]:
         """Return what is known of files, by their path within the gallery."""
         hashes = {}

@@ -24,11 +24,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.index.durable import make_directory, replace_file
+from beedex.index.durable import make_directory, replace_file, sha256_file
 from beedex.index.entries import Entry
 from beedex.index.errors import IndexDirectoryError
+from beedex.index.versions import explain_os_errors
 
-__all__ = ["CHANGES_NAME", "Change", "ChangeLog", "keep_photo", "locate_photo"]
+__all__ = ["CHANGES_NAME", "Change", "ChangeLog", "locate_photo"]
 
 CHANGES_NAME = "changes.sqlite"
 PHOTOS_NAME = "photos"
@@ -107,17 +108,24 @@ class ChangeLog:
     """
 
     def __init__(self, index_dir: Path) -> None:
+        self._index_dir = index_dir
         self._path = index_dir / CHANGES_NAME
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._seen: tuple[int, ...] = ()
         self._own_changes = 0
 
-    def put(self, entry: Entry, vector: NDArray[np.float32], fingerprint: str) -> None:
-        """Put an entry in, or in place of what is known of its photo; it is on the disk when this returns."""
-        self._write(
-            Change(sequence=0, sha256=entry.sha256, entry=entry, fingerprint=fingerprint, vector=vector),
-        )
+    def put(self, entry: Entry, vector: NDArray[np.float32], fingerprint: str, *, photo: bytes | None = None) -> None:
+        """Put an entry in, or in place of what is known of its photo; it is on the disk when this returns.
+
+        Args:
+            entry: what the photo is.
+            vector: (D,) float32 of norm 1.
+            fingerprint: of the embedder that made the vector.
+            photo: its bytes, to be kept; None where the gallery holds them.
+        """
+        change = Change(sequence=0, sha256=entry.sha256, entry=entry, fingerprint=fingerprint, vector=vector)
+        self._write(change, photo=photo)
 
     def take_out(self, sha256: str) -> None:
         """Take a photo out; that is on the disk when this returns."""
@@ -140,8 +148,26 @@ class ChangeLog:
             rows = connection.execute(f"SELECT {COLUMNS}, checksum FROM changes ORDER BY sequence").fetchall()  # noqa: S608 - the columns are a constant
         return [self._parse(row) for row in rows]
 
+    def check(self) -> None:
+        """Check every page, row and kept photo; raises IndexDirectoryError at the first damage."""
+        with self._lock, self._explain():
+            connection = self._open_existing()
+            if connection is None:
+                return
+            (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if finding != "ok":
+            raise self._call_damaged(finding)
+        for change in self.read():
+            path = locate_photo(self._index_dir, change.sha256)
+            if path.exists() and sha256_file(path) != change.sha256:
+                raise IndexDirectoryError(
+                    f"{path} is damaged: its sha256 is not its name; put the photo in again with `beedex index upsert`"
+                )
+
     def settle(self, kept: Mapping[Change, str | None], dropped: Iterable[Change]) -> None:
         """Note that a build has published changes; those that came meanwhile stay as they are.
+
+        Photos that only dropped changes, or changes that took them out, needed are deleted.
 
         Args:
             kept: settled changes and the gallery's label of their photo, None where it has none.
@@ -149,16 +175,20 @@ class ChangeLog:
         """
         with self._transaction() as connection:
             for change in dropped:
-                connection.execute(
+                done = connection.execute(
                     "DELETE FROM changes WHERE sha256 = ? AND sequence = ?", (change.sha256, change.sequence)
                 )
+                if done.rowcount:
+                    locate_photo(self._index_dir, change.sha256).unlink(missing_ok=True)
             for change, family in kept.items():
                 values = _list_values(change, change.sequence, settled=True, gallery_family=family)
-                connection.execute(
+                done = connection.execute(
                     "UPDATE changes SET settled = 1, gallery_family = ?, checksum = ? "
                     "WHERE sha256 = ? AND sequence = ?",
                     (family, _checksum(values), change.sha256, change.sequence),
                 )
+                if done.rowcount and change.entry is None:
+                    locate_photo(self._index_dir, change.sha256).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file."""
@@ -167,8 +197,14 @@ class ChangeLog:
                 self._connection.close()
                 self._connection = None
 
-    def _write(self, change: Change) -> None:
+    def _write(self, change: Change, *, photo: bytes | None = None) -> None:
         with self._transaction() as connection:
+            if photo is not None:
+                # In the transaction: a build that drops the photo's former change deletes its copy.
+                path = locate_photo(self._index_dir, change.sha256)
+                with explain_os_errors(path, "written"):
+                    make_directory(path.parent)
+                    replace_file(path, photo)
             connection.execute("UPDATE counter SET last = last + 1")
             (sequence,) = connection.execute("SELECT last FROM counter").fetchone()
             values = _list_values(change, sequence, settled=False, gallery_family=None)
@@ -291,13 +327,6 @@ class ChangeLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def keep_photo(index_dir: Path, sha256: str, photo: bytes) -> None:
-    """Write a photo that was put in; it is on the disk when this returns."""
-    path = locate_photo(index_dir, sha256)
-    make_directory(path.parent)
-    replace_file(path, photo)
 
 
 def locate_photo(index_dir: Path, sha256: str) -> Path:

@@ -45,6 +45,11 @@ class GalleryContents:
     photos: Mapping[str, Sequence[GalleryPhoto]]
     skipped: tuple[SkippedPhoto, ...]
 
+    @property
+    def families(self) -> dict[str, str]:
+        """The family of each photo, by sha256."""
+        return {sha256: copies[0].family for sha256, copies in self.photos.items()}
+
 
 def read_contents(gallery: Gallery, catalog: Catalog, *, limits: PhotoLimits, advance: Advance) -> GalleryContents:
     """Find the content of each photo and bring the catalog's knowledge of files up to date.

@@ -8,7 +8,7 @@ from beedex.index.durable import write_directory
 from beedex.index.errors import BundleError
 from beedex.index.versions import explain_os_errors
 
-__all__ = ["install_embedder", "is_installed", "locate_embedder"]
+__all__ = ["install_embedder", "is_installed", "list_embedders", "locate_embedder"]
 
 EMBEDDERS_NAME = "embedders"
 
@@ -16,6 +16,16 @@ EMBEDDERS_NAME = "embedders"
 def locate_embedder(index_dir: Path, fingerprint: str) -> Path:
     """Return the directory of an embedder's copy, whether it is there or not."""
     return index_dir / EMBEDDERS_NAME / fingerprint
+
+
+def list_embedders(index_dir: Path) -> tuple[str, ...]:
+    """Return the fingerprints of the copies that are there, whole or damaged."""
+    with explain_os_errors(index_dir, "read"):
+        try:
+            names = [path.name for path in (index_dir / EMBEDDERS_NAME).iterdir()]
+        except FileNotFoundError:
+            return ()
+    return tuple(sorted(name for name in names if not name.startswith(".")))
 
 
 def is_installed(bundle: Bundle, index_dir: Path) -> bool:

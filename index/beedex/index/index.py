@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beedex.index.bundle import load_bundle
-from beedex.index.changes import ChangeLog, keep_photo
+from beedex.index.changes import ChangeLog
 from beedex.index.embedders import locate_embedder
 from beedex.index.entries import Entry
 from beedex.index.photos import read_photo
 from beedex.index.searcher import EmbedderOnDemand, Identification, Neighbor, Searcher
 from beedex.index.snapshots import load_snapshot
 from beedex.index.vectors import check_unit_vectors
-from beedex.index.versions import current_version, explain_os_errors, stamp_pointer
+from beedex.index.versions import current_version, stamp_pointer
 
 if TYPE_CHECKING:
     from beedex.index.embedder import Photo
@@ -157,9 +157,7 @@ class Index:
         described.setdefault("path", sha256 if isinstance(photo, bytes) else Path(photo).name)
         entry = Entry(sha256=sha256, family=family, **described)
         self._refuse_other_photo(searcher, entry)
-        with explain_os_errors(self.directory, "written"):
-            keep_photo(self.directory, sha256, data)
-        self._changes.put(entry, embedding, searcher.fingerprint)
+        self._changes.put(entry, embedding, searcher.fingerprint, photo=data)
         return entry
 
     def relabel(self, entry_id: str, family: str) -> Entry:

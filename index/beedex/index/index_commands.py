@@ -1,4 +1,4 @@
-"""The commands of the group ``beedex index``: build, look at, and go back."""
+"""The commands of the group ``beedex index``: build, look at, go back, and give room back."""
 
 import json
 import sys
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from beedex.index.change_commands import add_change_commands
 
 if TYPE_CHECKING:
     from beedex.index.overview import SnapshotState
@@ -19,6 +21,7 @@ SKIPPED_SHOWN = 20
 app = typer.Typer()
 index = typer.Typer(no_args_is_help=True, help="Build an index of labelled photos, look at it, and go back.")
 app.add_typer(index, name="index")
+add_change_commands(index)
 
 IndexDir = Annotated[Path, typer.Argument(help="The index directory.", metavar="DIR")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -64,6 +67,7 @@ def status(directory: IndexDir, *, as_json: AsJson = False) -> None:
                 **manifest.model_dump(mode="json", exclude={"schema_version", "version", "files"}),
                 "snapshots": list(found.snapshots),
                 "embeddings": found.embeddings,
+                "changes": {"pending": found.pending, "kept": found.kept},
                 "skipped": [_describe_skipped(skip.path, skip.reason, skip.message) for skip in found.skipped],
             }
         )
@@ -76,6 +80,8 @@ def status(directory: IndexDir, *, as_json: AsJson = False) -> None:
     print(f"snapshots    {', '.join(map(str, found.snapshots))}")
     for fingerprint, count in found.embeddings.items():
         print(f"embeddings   {count} by {fingerprint[:12]}")
+    if found.pending or found.kept:
+        print(f"changes      {found.pending} since the last build, {found.kept} before that the gallery doesn't say")
     print(f"left out     {len(found.skipped)}")
     _print_skipped([(skip.path, skip.reason, skip.message) for skip in found.skipped])
 
@@ -142,6 +148,28 @@ def rollback(directory: IndexDir, *, as_json: AsJson = False) -> None:
     _print_active(rollback_snapshot(directory), as_json=as_json)
 
 
+@index.command("prune", epilog="Example: beedex index prune index --keep 3")
+def prune(
+    directory: IndexDir,
+    *,
+    keep: Annotated[int, typer.Option(help="How many snapshots stay, the current one among them.", metavar="N", min=1)],
+    as_json: AsJson = False,
+) -> None:
+    """Delete old snapshots, and the embedders and embeddings that only they needed.
+
+    What a snapshot that stays needs, and the embeddings of the present gallery by its embedder, stay.
+    """
+    from beedex.index.pruning import prune_index
+
+    done = prune_index(directory, keep=keep)
+    if as_json:
+        _print_json(
+            {"snapshots": list(done.snapshots), "embedders": list(done.embedders), "embeddings": done.embeddings}
+        )
+        return
+    print(f"deleted {len(done.snapshots)} snapshots, {len(done.embedders)} embedders, {done.embeddings} embeddings")
+
+
 def _describe_build(summary: "BuildSummary") -> dict[str, Any]:
     return {
         "entries": summary.entries,
@@ -149,6 +177,7 @@ def _describe_build(summary: "BuildSummary") -> dict[str, Any]:
         "reused": summary.reused,
         "removed": summary.removed,
         "relabeled": summary.relabeled,
+        "changes": summary.changes,
         "copies": summary.copies,
         "skipped": [_describe_skipped(skip.path, skip.reason, skip.message) for skip in summary.skipped],
         "snapshot": summary.snapshot,
@@ -162,6 +191,7 @@ def _print_build(summary: "BuildSummary") -> None:
     _print_skipped([(skip.path, skip.reason, skip.message) for skip in summary.skipped])
     outcome = "published" if summary.published else "stays: nothing has changed"
     copies = f", {summary.copies} further copies" if summary.copies else ""
+    copies += f", {summary.changes} changed by hand" if summary.changes else ""
     print(
         f"{summary.entries} entries: {summary.embedded} embedded, {summary.reused} reused, {summary.removed} removed, "
         f"{summary.relabeled} relabeled, {len(summary.skipped)} skipped{copies}; {summary.seconds:.1f} s\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from beedex.index.bundle import load_bundle
 from beedex.index.catalog import Catalog, SkippedPhoto
+from beedex.index.changes import ChangeLog
 from beedex.index.embedders import locate_embedder
 from beedex.index.errors import BeedexError, BundleError, SnapshotError
 from beedex.index.manifest import SnapshotManifest
@@ -26,12 +27,16 @@ class IndexStatus:
         snapshots: the versions that are there.
         embeddings: how many the catalog keeps, by fingerprint.
         skipped: what the last build left out.
+        pending: changes to single entries since the last build.
+        kept: such changes that a build has made part of a snapshot, and the gallery doesn't say yet.
     """
 
     manifest: SnapshotManifest
     snapshots: tuple[int, ...]
     embeddings: dict[str, int]
     skipped: tuple[SkippedPhoto, ...]
+    pending: int
+    kept: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +68,16 @@ def get_status(index_dir: Path) -> IndexStatus:
         IndexDirectoryError: there is no index, or its current snapshot or its catalog can't be read.
     """
     manifest = load_manifest(index_dir, require_current(index_dir))
+    with ChangeLog(index_dir) as log:
+        settled = [change.is_settled for change in log.read()]
     with Catalog(index_dir / CATALOG_NAME, read_only=True) as catalog:
         return IndexStatus(
             manifest=manifest,
             snapshots=list_snapshots(index_dir),
             embeddings=catalog.count_embeddings(),
             skipped=tuple(catalog.read_skipped()),
+            pending=settled.count(False),
+            kept=settled.count(True),
         )
 
 
@@ -109,6 +118,7 @@ def verify_index(index_dir: Path) -> Iterator[Finding]:
     for fingerprint in sorted(fingerprints):
         yield _look(f"embedder {fingerprint[:12]}", partial(_check_embedder, index_dir, fingerprint))
     yield _look("catalog", partial(_check_catalog, index_dir))
+    yield _look("changes", partial(_check_changes, index_dir))
 
 
 def _look(part: str, check: Callable[[], object]) -> Finding:
@@ -131,3 +141,8 @@ def _check_embedder(index_dir: Path, fingerprint: str) -> None:
 def _check_catalog(index_dir: Path) -> None:
     with Catalog(index_dir / CATALOG_NAME, read_only=True) as catalog:
         catalog.verify()
+
+
+def _check_changes(index_dir: Path) -> None:
+    with ChangeLog(index_dir) as log:
+        log.check()

@@ -1,34 +1,38 @@
 """Rebuilding an index from a gallery: embed what is new, keep what is known, publish only what is whole.
 
+Changes that were made to single entries since the last build become part of the snapshot; see
+`beedex.index.settlement`.
+
 A build may be killed at any instant. What it had embedded stays in the catalog, the served snapshot stays as it was,
 and the next build continues; the snapshot in the end has the same bytes as if nothing had happened.
 """
 
-import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from beedex.index.buildlock import hold_build_lock
 from beedex.index.bundle import Bundle, load_bundle
 from beedex.index.catalog import Catalog, SkippedPhoto
+from beedex.index.changes import ChangeLog, locate_photo
 from beedex.index.contents import GalleryContents, read_contents, skip_photo
 from beedex.index.embedders import install_embedder, is_installed
 from beedex.index.embedding_run import embed_photos
 from beedex.index.entries import Entry, digest_entries
-from beedex.index.errors import GalleryError, IndexBusyError, IndexDirectoryError, PhotoError
+from beedex.index.errors import GalleryError, IndexDirectoryError, PhotoError
 from beedex.index.gallery import Gallery, GalleryPhoto, scan_gallery
 from beedex.index.photos import DEFAULT_LIMITS, PhotoLimits
 from beedex.index.progress import Advance, ignore_progress
+from beedex.index.settlement import Settlement
 from beedex.index.snapshots import SNAPSHOTS_KEPT, load_snapshot, publish_snapshot
-from beedex.index.versions import explain_os_errors
 
 __all__ = ["CATALOG_NAME", "BuildSummary", "Reporter", "build_index"]
 
 CATALOG_NAME = "catalog.sqlite"
-LOCK_NAME = "LOCK"
 
 # Makes the progress report of one step: its label and how many photos it has.
 Reporter = Callable[[str, int], AbstractContextManager[Advance]]
@@ -44,6 +48,7 @@ class BuildSummary:
         reused: of them, embedded before.
         removed: photos of the last build that are not in the index any more.
         relabeled: photos of the last build that are in another family now.
+        changes: to single entries, made since some build, that the gallery doesn't say yet.
         copies: files that hold the same photo as another file of their family; each photo counts once.
         skipped: files left out, by path.
         snapshot: the current version.
@@ -57,6 +62,7 @@ class BuildSummary:
     reused: int
     removed: int
     relabeled: int
+    changes: int
     copies: int
     skipped: tuple[SkippedPhoto, ...]
     snapshot: int
@@ -104,27 +110,37 @@ def build_index(
     # Its checksums are computed when it is needed: an unchanged gallery must cost next to nothing.
     bundle = load_bundle(bundle_dir, verify=False)
     gallery = scan_gallery(gallery_dir)
-    with _hold_lock(index_dir), Catalog(index_dir / CATALOG_NAME) as catalog:
+    with (
+        hold_build_lock(index_dir),
+        Catalog(index_dir / CATALOG_NAME) as catalog,
+        ChangeLog(index_dir) as log,
+    ):
         with report("reading", len(gallery.photos)) as advance:
             contents = read_contents(gallery, catalog, limits=limits, advance=advance)
-        embedded, failed = _embed_new(gallery, contents, bundle, catalog, limits, report)
-        skipped = tuple(sorted([*contents.skipped, *failed.values()], key=lambda skip: skip.path))
-        photos = {sha256: copies for sha256, copies in contents.photos.items() if str(copies[0].path) not in failed}
-        entries = [_make_entry(sha256, copies[0]) for sha256, copies in photos.items()]
+        run = _Run(gallery, contents, bundle, catalog, index_dir, limits, report)
+        run.embed(Settlement.judge(log.read(), contents.families))
+        # Once more, as embedding may take hours: what came meanwhile is few.
+        settlement = Settlement.judge(log.read(), contents.families)
+        run.embed(settlement)
+        entries, skipped = run.list_entries(settlement), run.list_skipped(settlement)
         if not entries:
             raise GalleryError(
                 f"not one of the {len(gallery.photos)} photos of {gallery_dir} can be indexed, expected at least one; "
-                f"the first: {skipped[0].path}: {skipped[0].message}"
+                + (f"the first: {skipped[0].path}: {skipped[0].message}" if skipped else "all were taken out")
             )
         former = {entry.sha256: entry.family for entry in _replace_gallery(catalog, entries, skipped)}
         version, is_published = _publish_changes(entries, bundle, catalog, index_dir, keep)
+        if settlement.is_news:
+            log.settle(settlement.kept, settlement.dropped)
+    present = {entry.sha256 for entry in entries}
     return BuildSummary(
         entries=len(entries),
-        embedded=embedded,
-        reused=len(entries) - embedded,
-        removed=len(former.keys() - photos.keys()),
+        embedded=run.embedded,
+        reused=len(entries) - run.embedded,
+        removed=len(former.keys() - present),
         relabeled=sum(former.get(entry.sha256, entry.family) != entry.family for entry in entries),
-        copies=sum(len(copies) - 1 for copies in photos.values()),
+        changes=len(settlement.kept),
+        copies=sum(len(copies) - 1 for sha256, copies in contents.photos.items() if sha256 in present),
         skipped=skipped,
         snapshot=version,
         published=is_published,
@@ -133,50 +149,68 @@ def build_index(
     )
 
 
-@contextmanager
-def _hold_lock(index_dir: Path) -> Iterator[None]:
-    """Hold the index against other builds; the kernel lets go when the process ends, however it ends."""
-    with explain_os_errors(index_dir, "written"):
-        index_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(index_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "another process"
-            raise IndexBusyError(
-                f"the index {index_dir} is being built by process {holder}, expected one build at a time; "
-                "wait for it to end or stop it, its work is kept"
-            ) from error
-        with explain_os_errors(index_dir, "written"):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(descriptor)
+class _Run:
+    """One build's photos on their way into the catalog."""
 
+    def __init__(
+        self,
+        gallery: Gallery,
+        contents: GalleryContents,
+        bundle: Bundle,
+        catalog: Catalog,
+        index_dir: Path,
+        limits: PhotoLimits,
+        report: Reporter,
+    ) -> None:
+        self._gallery, self._contents, self._bundle, self._catalog = gallery, contents, bundle, catalog
+        self._index_dir, self._limits, self._report = index_dir, limits, report
+        self._failed: dict[str, Exception] = {}
+        self.embedded = 0
 
-def _embed_new(
-    gallery: Gallery,
-    contents: GalleryContents,
-    bundle: Bundle,
-    catalog: Catalog,
-    limits: PhotoLimits,
-    report: Reporter,
-) -> tuple[int, dict[str, SkippedPhoto]]:
-    """Embed what the catalog lacks; return how many photos that were, and the files that can't be, by path."""
-    known = catalog.list_embedded(bundle.card.fingerprint)
-    new = {sha256: gallery.root / copies[0].path for sha256, copies in contents.photos.items() if sha256 not in known}
-    if not new:
-        return 0, {}
-    with report("embedding", len(new)) as advance:
-        failures = embed_photos(new, bundle, catalog, limits=limits, advance=advance)
-    skipped = {}
-    for sha256, error in failures.items():
-        reason = error.reason if isinstance(error, PhotoError) else "CHANGED"
-        for photo in contents.photos[sha256]:
-            skipped[str(photo.path)] = skip_photo(photo, reason, str(error))
-    return len(new) - len(failures), skipped
+    def embed(self, settlement: Settlement) -> None:
+        """Embed what the catalog lacks, of the gallery and of the entries that were put in."""
+        known = self._catalog.list_embedded(self._bundle.card.fingerprint)
+        known |= self._take_over(settlement, known)
+        paths = {sha256: self._gallery.root / copies[0].path for sha256, copies in self._contents.photos.items()}
+        for sha256 in settlement.entries:
+            paths.setdefault(sha256, locate_photo(self._index_dir, sha256))
+        new = {sha256: path for sha256, path in paths.items() if sha256 not in known and sha256 not in self._failed}
+        if not new:
+            return
+        with self._report("embedding", len(new)) as advance:
+            failures = embed_photos(new, self._bundle, self._catalog, limits=self._limits, advance=advance)
+        self._failed.update(failures)
+        self.embedded += len(new) - len(failures)
+
+    def list_entries(self, settlement: Settlement) -> list[Entry]:
+        """Return what the snapshot will hold."""
+        own = {sha256: _make_entry(sha256, copies[0]) for sha256, copies in self._contents.photos.items()}
+        entries = settlement.apply(own)
+        return [entry for sha256, entry in entries.items() if sha256 not in self._failed]
+
+    def list_skipped(self, settlement: Settlement) -> tuple[SkippedPhoto, ...]:
+        """Return what is left out, by path."""
+        skipped = list(self._contents.skipped)
+        for sha256, error in self._failed.items():
+            reason = error.reason if isinstance(error, PhotoError) else "CHANGED"
+            photos = self._contents.photos.get(sha256, ())
+            skipped += [skip_photo(photo, reason, str(error)) for photo in photos]
+            if not photos and sha256 in settlement.entries:
+                path = settlement.entries[sha256].path
+                skipped.append(SkippedPhoto(path=path, reason=reason, message=str(error)))
+        return tuple(sorted(skipped, key=lambda skip: skip.path))
+
+    def _take_over(self, settlement: Settlement, known: set[str]) -> set[str]:
+        """Keep the vectors that came with changes, if they are of this embedder, and return their photos' sha256."""
+        fingerprint = self._bundle.card.fingerprint
+        vectors = {
+            change.sha256: change.vector
+            for change in settlement.kept
+            if change.vector is not None and change.fingerprint == fingerprint and change.sha256 not in known
+        }
+        if vectors:
+            self._catalog.add_embeddings(fingerprint, list(vectors), np.stack(list(vectors.values())))
+        return set(vectors)
 
 
 def _make_entry(sha256: str, photo: GalleryPhoto) -> Entry:
