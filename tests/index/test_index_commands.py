@@ -91,6 +91,30 @@ def test_build_keeps_as_many_snapshots_as_it_is_told(index_dir, gallery, tiny_bu
     assert [state["version"] for state in run_json("list", index_dir)] == [3]
 
 
+def test_build_searches_as_it_is_told_and_status_says_how(index_dir, gallery, tiny_bundle):
+    arguments = ("build", gallery, "--embedder", tiny_bundle, "--index", index_dir)
+
+    run(*arguments, "--search", "ivf", "--recall", 0.9, "--memory-mb", 7)
+
+    status = run_json("status", index_dir)
+    assert status["index_kind"] == status["search_plan"]["kind"] == "ivf"
+    assert status["search_settings"] == {"kind": "ivf", "recall": 0.9, "memory_mb": 7}
+    assert status["search_plan"]["efforts"] == {"10": 1, "50": 1, "200": 1}
+    line = next(line for line in run("status", index_dir).stdout.splitlines() if line.startswith("search "))
+    assert line == (
+        "search       ivf, cosine; 1 lists: 1 for 10 neighbors, 1 for 50 neighbors, 1 for 200 neighbors; recall 0.9; "
+        "about 0.0 MiB in memory"
+    )
+
+
+def test_build_refuses_a_search_that_means_nothing(index_dir, gallery, tiny_bundle):
+    for wrong in (("--search", "hnsw"), ("--recall", "2"), ("--memory-mb", "0")):
+        result = run("build", gallery, "--embedder", tiny_bundle, "--index", index_dir, *wrong)
+
+        assert result.exit_code == 2
+        assert "Invalid value" in result.stderr
+
+
 def test_status_tells_what_is_served(index_dir):
     status = run_json("status", index_dir)
 
@@ -102,6 +126,7 @@ def test_status_tells_what_is_served(index_dir):
     text = run("status", index_dir).stdout
     assert "entries      17 (amber 6, blue 5, clover 6)" in text
     assert status["fingerprint"] in text
+    assert "search       flat (exact), cosine; about 0.0 MiB in memory" in text
 
 
 def test_list_marks_the_current_snapshot_and_names_damaged_ones(index_dir):

@@ -23,6 +23,7 @@ from beedex.index.preprocessing import prepare
 from beedex.index.progress import ignore_progress
 from beedex.index.rebuild import build_index
 from beedex.index.snapshots import current_version, list_snapshots, load_snapshot, rollback_snapshot
+from beedex.index.vectors import SearchSettings
 
 PHOTO_COUNT = 18
 DATA_FILES = ("vectors.faiss", "entries.sqlite")
@@ -101,6 +102,18 @@ def test_a_second_build_embeds_and_publishes_nothing(tiny_gallery, tiny_bundle, 
 
 OPENED: list[str] = []
 sys.addaudithook(lambda event, details: OPENED.append(str(details[0])) if event == "open" else None)
+
+
+def test_another_wish_for_the_search_is_published_without_embedding(tiny_gallery, tiny_bundle, index_dir):
+    build_index(tiny_gallery, tiny_bundle, index_dir)
+    wish = SearchSettings(kind="ivf", recall=0.9)
+
+    changed, same = (build_index(tiny_gallery, tiny_bundle, index_dir, search=wish) for _ in range(2))
+
+    assert (changed.published, changed.embedded, changed.snapshot) == (True, 0, 2)
+    assert (same.published, same.snapshot) == (False, 2)
+    manifest = load_snapshot(index_dir).manifest
+    assert (manifest.index_kind, manifest.search_settings) == ("ivf", wish)
 
 
 def test_unchanged_photos_are_not_even_opened(gallery, tiny_bundle, index_dir):

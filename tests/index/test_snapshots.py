@@ -17,6 +17,7 @@ from beedex.index.snapshots import (
     load_snapshot,
     publish_snapshot,
 )
+from beedex.index.vectors import ExactStore, IvfStore, SearchSettings
 
 FINGERPRINT = "a" * 64
 OTHER_FINGERPRINT = "b" * 64
@@ -90,6 +91,58 @@ def test_the_same_entries_in_any_order_give_the_same_bytes(tmp_path):
         one, other = (tmp_path / side / "snapshots" / "000001" / name for side in "ab")
         assert one.read_bytes() == other.read_bytes()
     assert load_manifest(tmp_path / "a", 1).gallery_digest == load_manifest(tmp_path / "b", 1).gallery_digest
+
+
+def test_a_snapshot_is_searched_as_it_was_wished_with_what_was_tuned(tmp_path):
+    entries, vectors = make_entries(300), make_vectors(300)
+    wish = SearchSettings(kind="ivf", recall=0.9, memory_mb=1)
+
+    publish_snapshot(tmp_path, entries=entries, vectors=vectors, fingerprint=FINGERPRINT, search=wish)
+    snapshot = load_snapshot(tmp_path)
+
+    assert snapshot.manifest.search_settings == wish
+    assert isinstance(snapshot.vectors, IvfStore)
+    assert snapshot.manifest.search_plan is not None
+    assert snapshot.vectors.efforts == snapshot.manifest.search_plan.efforts
+    assert snapshot.vectors.lists == snapshot.manifest.search_plan.lists == 9
+    np.testing.assert_array_equal(snapshot.vector(entries[7].entry_id), vectors[7])
+
+
+def test_the_same_entries_in_any_order_give_the_same_bytes_in_lists_too(tmp_path):
+    entries, vectors = make_entries(400), make_vectors(400)
+    order = np.random.default_rng(1).permutation(400)
+    wish = SearchSettings(kind="ivf")
+
+    for side, rows in (("a", np.arange(400)), ("b", order)):
+        publish_snapshot(
+            tmp_path / side,
+            entries=[entries[row] for row in rows],
+            vectors=vectors[rows],
+            fingerprint=FINGERPRINT,
+            search=wish,
+        )
+
+    one, other = (tmp_path / side / "snapshots" / "000001" / "vectors.faiss" for side in "ab")
+    assert one.read_bytes() == other.read_bytes()
+    assert load_manifest(tmp_path / "a", 1).search_plan == load_manifest(tmp_path / "b", 1).search_plan
+
+
+def test_a_manifest_from_before_there_was_a_choice_of_search_is_read_as_exact(tmp_path):
+    publish(tmp_path)
+    path = tmp_path / "snapshots" / "000001" / "manifest.json"
+    fields = {
+        name: value
+        for name, value in json.loads(path.read_bytes()).items()
+        if name not in ("checksum", "search_settings", "search_plan")
+    }
+    fields["schema_version"] = 1
+    checksum = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    path.write_text(json.dumps({**fields, "checksum": checksum}, indent=2, ensure_ascii=False) + "\n")
+
+    snapshot = load_snapshot(tmp_path)
+
+    assert isinstance(snapshot.vectors, ExactStore)
+    assert (snapshot.manifest.schema_version, snapshot.manifest.search_plan) == (1, None)
 
 
 def test_the_manifest_names_the_checksum_of_the_other_files(tmp_path):

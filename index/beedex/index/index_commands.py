@@ -3,13 +3,14 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from beedex.index.change_commands import add_change_commands
 
 if TYPE_CHECKING:
+    from beedex.index.manifest import SnapshotManifest
     from beedex.index.overview import SnapshotState
     from beedex.index.rebuild import BuildSummary
 
@@ -34,6 +35,22 @@ def build(
     embedder: Annotated[Path, typer.Option(help="What `beedex train` wrote.", metavar="BUNDLE")],
     index_dir: Annotated[Path, typer.Option("--index", help="The index; made if need be.", metavar="DIR")],
     keep: Annotated[int, typer.Option(help="How many snapshots stay to roll back to.", metavar="N", min=1)] = 5,
+    search: Annotated[
+        Literal["auto", "exact", "ivf"],
+        typer.Option(help="Look at every vector, or at the nearest of inverted lists; auto decides by their number."),
+    ] = "auto",
+    recall: Annotated[
+        float, typer.Option(help="The share of true neighbors that inverted lists are to find.", min=0.01, max=0.9999)
+    ] = 0.99,
+    memory_mb: Annotated[
+        int | None,
+        typer.Option(
+            help="Memory for the vectors of a server, in MiB; beyond it they stay in their file. All they need if left "
+            "out.",
+            metavar="MIB",
+            min=1,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring an index up to date with a gallery.
@@ -44,8 +61,10 @@ def build(
     # Imported when the command runs, here and below: FAISS and OpenVINO take a second that --help shouldn't.
     from beedex.index.progress import report_progress
     from beedex.index.rebuild import build_index
+    from beedex.index.vectors import SearchSettings
 
-    summary = build_index(gallery, embedder, index_dir, keep=keep, report=report_progress)
+    settings = SearchSettings(kind=search, recall=recall, memory_mb=memory_mb)
+    summary = build_index(gallery, embedder, index_dir, keep=keep, search=settings, report=report_progress)
     if as_json:
         _print_json(_describe_build(summary))
     else:
@@ -76,7 +95,7 @@ def status(directory: IndexDir, *, as_json: AsJson = False) -> None:
     print(f"snapshot     {manifest.version} of {manifest.created_at}")
     print(f"entries      {manifest.entries} ({families})")
     print(f"embedder     {manifest.fingerprint} ({manifest.dimension} dimensions)")
-    print(f"search       {manifest.index_kind}, {manifest.metric}")
+    print(f"search       {_describe_search(manifest)}")
     print(f"snapshots    {', '.join(map(str, found.snapshots))}")
     for fingerprint, count in found.embeddings.items():
         print(f"embeddings   {count} by {fingerprint[:12]}")
@@ -197,6 +216,18 @@ def _print_build(summary: "BuildSummary") -> None:
         f"{summary.relabeled} relabeled, {len(summary.skipped)} skipped{copies}; {summary.seconds:.1f} s\n"
         f"snapshot {summary.snapshot} {outcome}; embedder {summary.fingerprint[:12]}"
     )
+
+
+def _describe_search(manifest: "SnapshotManifest") -> str:
+    plan, wanted = manifest.search_plan, manifest.search_settings
+    if plan is None or wanted is None:
+        return f"{manifest.index_kind}, {manifest.metric}"
+    memory = f"about {plan.memory_bytes / 2**20:.1f} MiB in memory"
+    if plan.kind == "flat":
+        return f"flat (exact), {manifest.metric}; {memory}"
+    efforts = ", ".join(f"{effort} for {depth} neighbors" for depth, effort in plan.efforts.items())
+    where = f"{memory}, the vectors in their file" if plan.mapped else memory
+    return f"ivf, {manifest.metric}; {plan.lists} lists: {efforts or 'all'}; recall {wanted.recall:g}; {where}"
 
 
 def _describe_snapshot(state: "SnapshotState") -> dict[str, Any]:

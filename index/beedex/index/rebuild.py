@@ -29,6 +29,7 @@ from beedex.index.photos import DEFAULT_LIMITS, PhotoLimits
 from beedex.index.progress import Advance, ignore_progress
 from beedex.index.settlement import Settlement
 from beedex.index.snapshots import SNAPSHOTS_KEPT, load_snapshot, publish_snapshot
+from beedex.index.vectors import DEFAULT_SETTINGS, SearchSettings
 
 __all__ = ["CATALOG_NAME", "BuildSummary", "Reporter", "build_index"]
 
@@ -82,6 +83,7 @@ def build_index(
     index_dir: Path,
     *,
     keep: int = SNAPSHOTS_KEPT,
+    search: SearchSettings = DEFAULT_SETTINGS,
     limits: PhotoLimits = DEFAULT_LIMITS,
     report: Reporter = _report_nothing,
 ) -> BuildSummary:
@@ -93,12 +95,14 @@ def build_index(
             former stay for the day it is wanted again.
         index_dir: made if it isn't there.
         keep: how many snapshots stay to roll back to.
+        search: what is wanted of the search; another wish than last time is reason enough to publish.
         limits: what photos are refused.
         report: is given each step's label and size, as `report_progress` is.
 
     Raises:
         GalleryError: there is no gallery, or not one of its photos can be indexed.
         BundleError: the embedder can't be used.
+        MemoryBudgetError: the vectors don't fit into the memory that *search* allows.
         IndexBusyError: another process is building this index.
         IndexDirectoryError: the index can't be read or written. Whichever is raised, nothing was published.
 
@@ -129,7 +133,7 @@ def build_index(
                 + (f"the first: {skipped[0].path}: {skipped[0].message}" if skipped else "all were taken out")
             )
         former = {entry.sha256: entry.family for entry in _replace_gallery(catalog, entries, skipped)}
-        version, is_published = _publish_changes(entries, bundle, catalog, index_dir, keep)
+        version, is_published = _publish_changes(entries, bundle, catalog, index_dir, keep, search)
         if settlement.is_news:
             log.settle(settlement.kept, settlement.dropped)
     present = {entry.sha256 for entry in entries}
@@ -235,11 +239,11 @@ def _replace_gallery(catalog: Catalog, entries: list[Entry], skipped: tuple[Skip
 
 
 def _publish_changes(
-    entries: list[Entry], bundle: Bundle, catalog: Catalog, index_dir: Path, keep: int
+    entries: list[Entry], bundle: Bundle, catalog: Catalog, index_dir: Path, keep: int, search: SearchSettings
 ) -> tuple[int, bool]:
     """Return the current version after this build, and whether it had to be published."""
     fingerprint = bundle.card.fingerprint
-    version = _find_published(index_dir, fingerprint, digest_entries(entries))
+    version = _find_published(index_dir, fingerprint, digest_entries(entries), search)
     if version is not None and is_installed(bundle, index_dir):
         return version, False
     install_embedder(load_bundle(bundle.path), index_dir)
@@ -247,14 +251,17 @@ def _publish_changes(
         return version, False
     sha256s = [entry.sha256 for entry in entries]
     vectors = catalog.read_embeddings(fingerprint, sha256s, bundle.card.dimension)
-    return publish_snapshot(index_dir, entries=entries, vectors=vectors, fingerprint=fingerprint, keep=keep), True
+    published = publish_snapshot(
+        index_dir, entries=entries, vectors=vectors, fingerprint=fingerprint, keep=keep, search=search
+    )
+    return published, True
 
 
-def _find_published(index_dir: Path, fingerprint: str, gallery_digest: str) -> int | None:
-    """Return the current version if it is whole and has these very entries by this very embedder."""
+def _find_published(index_dir: Path, fingerprint: str, gallery_digest: str, search: SearchSettings) -> int | None:
+    """Return the current version if it is whole and has these very entries by this very embedder, to be so searched."""
     try:
         manifest = load_snapshot(index_dir).manifest
     except IndexDirectoryError:  # there is none yet, or it is damaged: publishing mends that
         return None
-    is_same = (manifest.fingerprint, manifest.gallery_digest) == (fingerprint, gallery_digest)
-    return manifest.version if is_same else None
+    made_of = (manifest.fingerprint, manifest.gallery_digest, manifest.search_settings)
+    return manifest.version if made_of == (fingerprint, gallery_digest, search) else None

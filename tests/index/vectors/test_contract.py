@@ -172,6 +172,18 @@ def test_nothing_allowed_finds_nothing(fill_store, oracle, allowed):
     np.testing.assert_array_equal(hits.similarities, np.full((2, 3), -np.inf))
 
 
+@pytest.mark.parametrize("effort", [None, 1, 2])
+def test_many_queries_find_what_each_finds_alone(fill_store, oracle, effort):
+    ids, vectors = oracle.draw_ids(400, seed=1), oracle.draw_clusters(400, seed=1)
+    store = fill_store(ids, vectors)
+    queries = oracle.draw_clusters(15, seed=2)
+
+    together = store.search(queries, 40, effort=effort)
+
+    for row in range(15):
+        np.testing.assert_array_equal(together.ids[row], store.search(queries[[row]], 40, effort=effort).ids[0])
+
+
 @pytest.mark.parametrize("effort", [None, 1])
 def test_rows_are_full_until_k_exceeds_the_store(fill_store, oracle, effort):
     ids, vectors = oracle.draw_ids(30, seed=1), oracle.draw(30, seed=1)

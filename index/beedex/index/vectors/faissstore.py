@@ -21,7 +21,7 @@ __all__ = ["FaissStore"]
 # Up to this share of a store, allowed vectors are gathered and compared; beyond, all are passed through with a filter.
 FEW_ALLOWED = 0.1
 
-_BATCH_THREADS: int = faiss.omp_get_max_threads()
+BATCH_THREADS: int = faiss.omp_get_max_threads()
 
 
 class FaissStore(ABC):
@@ -100,7 +100,7 @@ class FaissStore(ABC):
         # OpenMP would only spread queries over threads, and a server has as many searches at once as it has
         # requests: each would bring a pool of its own (https://github.com/facebookresearch/faiss/issues/2731). One
         # query therefore stays on its caller's thread. The setting belongs to the calling thread, not to the process.
-        faiss.omp_set_num_threads(1 if len(checked) == 1 else _BATCH_THREADS)
+        faiss.omp_set_num_threads(1 if len(checked) == 1 else BATCH_THREADS)
         if len(checked) == 0 or findable == 0:
             nothing = Hits(
                 ids=np.empty((len(checked), 0), np.int64), similarities=np.empty((len(checked), 0), np.float32)

@@ -161,13 +161,15 @@ class IvfStore(FaissStore):
 
     def _search_all(self, queries: NDArray[np.float32], k: int, effort: int | None) -> Hits:
         lists = min(effort or self.choose_effort(k), self.lists)
-        while lists < self.lists:
-            found: Found = self._index.search(queries, k, params=self._choose_parameters(lists))
-            if NO_ID not in found[1][:, -1].tolist():
-                return order_hits(found, k)
-            lists = min(WIDENING * lists, self.lists)
-        parameters = self._choose_parameters(self.lists)
-        return search_whole_ties(lambda width: self._index.search(queries, width, params=parameters), k, len(self))
+        parameters = self._choose_parameters(lists)
+        if lists == self.lists:
+            return search_whole_ties(lambda width: self._index.search(queries, width, params=parameters), k, len(self))
+        hits = order_hits(self._index.search(queries, k, params=parameters), k)
+        if NO_ID in hits.ids[:, -1].tolist():
+            rows = np.flatnonzero(hits.ids[:, -1] == NO_ID)
+            wider = self._search_all(queries[rows], k, WIDENING * lists)
+            hits.ids[rows], hits.similarities[rows] = wider.ids, wider.similarities
+        return hits
 
     def _scan(self, queries: NDArray[np.float32], width: int, selector: faiss.IDSelector) -> Found:
         parameters = _untyped_faiss.SearchParametersIVF(nprobe=self.lists, sel=selector)
