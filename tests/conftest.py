@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from openvino import opset13 as ops
 from PIL import Image
 
 from beedex.index.bundle import WeightsProvenance, seal_bundle
-from beedex.index.decision import Calibration
+from beedex.index.calibration import Calibration
 from beedex.index.durable import write_directory
+from beedex.index.familiarity import FAMILIARITY_NAME, Familiarity
 from beedex.index.preprocessing import Preprocessing
 
 TINY_DIMENSION = 32
@@ -45,10 +47,14 @@ def build_tiny_network(seed: int) -> ov.Model:
     return ov.Model([embedding, features], [photo], "tiny")
 
 
-def write_tiny_bundle(path: Path, *, seed: int, calibration: Calibration | None) -> Path:
+def write_tiny_bundle(
+    path: Path, *, seed: int, calibration: Calibration | None, familiarity: Familiarity | None = None
+) -> Path:
     """Write a bundle around `build_tiny_network`; another *seed* is another embedder."""
     with write_directory(path) as directory:
         ov.save_model(build_tiny_network(seed), directory / "model.xml", compress_to_fp16=False)
+        if familiarity is not None:
+            familiarity.save(directory / FAMILIARITY_NAME)
         seal_bundle(
             directory,
             trained_photos=(),
@@ -72,6 +78,24 @@ def draw_tiny_photo(family: str, generator: np.random.Generator) -> NDArray[np.u
     colour = np.array(TINY_COLOURS[family]) + generator.normal(0, 12, 3)
     coarse = generator.normal(0, 30, (height // 12 + 1, width // 12 + 1, 3)).repeat(12, 0).repeat(12, 1)
     return np.clip(colour + coarse[:height, :width], 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def write_bundle() -> Callable[..., Path]:
+    """`write_tiny_bundle`, for tests that want another calibration."""
+    return write_tiny_bundle
+
+
+@pytest.fixture(scope="session")
+def encode_png() -> Callable[[NDArray[np.uint8]], bytes]:
+    """Return the bytes of a photo, (H, W, 3) uint8."""
+
+    def encode(pixels: NDArray[np.uint8]) -> bytes:
+        file = BytesIO()
+        Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
+        return file.getvalue()
+
+    return encode
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import pytest
 
 from beedex.index.bundle import CARD_NAME, load_bundle
 from beedex.index.errors import BundleError
+from beedex.index.familiarity import FAMILIARITY_NAME, Familiarity
 
 
 @pytest.fixture
@@ -67,3 +68,28 @@ def test_no_file_of_a_bundle_is_a_pickle(tiny_bundle: Path) -> None:
         data = file.read_bytes()
 
         assert not (data[:1] == b"\x80" and data[-1:] == b".")
+
+
+def test_a_bundle_without_a_measure_of_familiarity_has_none(tiny_bundle: Path) -> None:
+    """Bundles from before there was one, or of too few photos to set a threshold."""
+    bundle = load_bundle(tiny_bundle)
+
+    assert bundle.card.calibration is not None
+    assert bundle.card.calibration.familiarity is None
+    assert bundle.read_familiarity() is None
+
+
+def test_a_damaged_measure_of_familiarity_is_found_and_named(tmp_path: Path, write_bundle) -> None:
+    unit = np.eye(48, dtype=np.float32)
+    measure = Familiarity(
+        mean=unit[0], directions=unit[:2], whitening=unit[:2, :2], centers=unit[:3, :2], remainder=1.0
+    )
+    path = write_bundle(tmp_path / "bundle", seed=3, calibration=None, familiarity=measure)
+    stored_measure = load_bundle(path).read_familiarity()
+    assert stored_measure is not None
+    np.testing.assert_array_equal(stored_measure.measure(unit), measure.measure(unit))
+    stored = (path / FAMILIARITY_NAME).read_bytes()
+    (path / FAMILIARITY_NAME).write_bytes(stored[:-50])
+
+    with pytest.raises(BundleError, match=f"{FAMILIARITY_NAME} should have sha256"):
+        load_bundle(path)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beedex.index.decision import PHOTOS_OF_EVIDENCE, Calibration, Verdict, decide, soften, weigh_families
+from beedex.index.calibration import Calibration, FamiliarityThreshold
+from beedex.index.decision import PHOTOS_OF_EVIDENCE, Verdict, decide, soften, weigh_families
 from beedex.index.figure import Figure
 
 FAMILIES: tuple[str, ...] = ("honey", "mason", "mining", "carpenter")
@@ -155,3 +156,93 @@ def test_calibrations_of_older_bundles_load_and_new_ones_survive_json() -> None:
 
     assert Calibration.model_validate_json(older).open_set_auroc is None
     assert Calibration.model_validate_json(newer.model_dump_json()) == newer
+
+
+FAMILIAR = CALIBRATED.model_copy(
+    update={
+        "familiarity": FamiliarityThreshold(
+            unfamiliar_below=0.3, false_reject_rate=Figure(value=0.1, low=0.05, high=0.2)
+        )
+    }
+)
+NEAR = [(0.9, "mason"), (0.3, "honey"), (0.2, "mining"), (0.1, "carpenter")]
+FAR = [(0.39, "mason"), (0.1, "honey"), (0.0, "mining"), (0.0, "carpenter")]
+
+
+@pytest.mark.parametrize(
+    ("found", "familiarity", "verdict", "word"),
+    [
+        (NEAR, 0.31, Verdict.MATCH, "mason with probability 1.00"),
+        (NEAR, 0.29, Verdict.UNKNOWN, "its familiarity is 0.29, below 0.30; the best family is mason"),
+        (FAR, 0.31, Verdict.MATCH, "mason with probability"),
+        (FAR, 0.29, Verdict.UNKNOWN, "unlike those that the embedder was trained on"),
+    ],
+)
+def test_of_a_photo_its_familiarity_alone_decides_whether_it_is_unknown(
+    found: list[tuple[float, str]], familiarity: float, verdict: Verdict, word: str
+) -> None:
+    decision = decide(*split(found), sizes=dict.fromkeys(FAMILIES, 1), calibration=FAMILIAR, familiarity=familiarity)
+
+    assert decision.verdict is verdict
+    assert word in decision.reason
+    assert "vector alone" not in decision.reason
+
+
+@pytest.mark.parametrize(("found", "verdict"), [(NEAR, Verdict.MATCH), (FAR, Verdict.UNKNOWN)])
+def test_of_a_vector_alone_the_evidence_decides_and_the_reason_says_so(
+    found: list[tuple[float, str]], verdict: Verdict
+) -> None:
+    decision = decide(*split(found), sizes=dict.fromkeys(FAMILIES, 1), calibration=FAMILIAR)
+
+    assert decision.verdict is verdict
+    assert decision.reason.endswith("(whether its family is known was judged by the vector alone)")
+
+
+def test_an_embedder_that_measures_no_familiarity_judges_by_the_evidence_without_a_word() -> None:
+    decision = decide(*split(FAR), sizes=dict.fromkeys(FAMILIES, 1), calibration=CALIBRATED, familiarity=0.9)
+
+    assert decision.verdict is Verdict.UNKNOWN
+    assert "vector alone" not in decision.reason
+
+
+def test_a_photo_like_those_of_a_family_that_came_after_the_training_is_judged_by_its_evidence() -> None:
+    """It is unlike the training photos, and yet has its like in the index."""
+    decision = decide(
+        *split(NEAR),
+        sizes=dict.fromkeys(FAMILIES, 1),
+        calibration=FAMILIAR,
+        familiarity=0.01,
+        untrained={"mason", "carpenter"},
+    )
+
+    assert (decision.verdict, decision.family) == (Verdict.MATCH, "mason")
+    assert "vector alone" in decision.reason
+
+
+def test_a_long_tail_does_not_drown_small_families() -> None:
+    """Families of 100 to 3 photos, well apart and of the same spread: a vote of ten loses the smallest."""
+    generator = np.random.default_rng(0)
+    sizes = {"honey": 100, "mason": 30, "mining": 10, "carpenter": 3}
+    centers = np.linalg.qr(generator.standard_normal((24, 4)))[0].T
+
+    def draw(family: int, count: int) -> np.ndarray:
+        rows = centers[family] + 0.2 * generator.standard_normal((count, 24))
+        unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return unit
+
+    known = np.concatenate([draw(i, size) for i, size in enumerate(sizes.values())]).astype(np.float32)
+    names = [family for family, size in sizes.items() for _ in range(size)]
+    decided, voted = {}, {}
+    for i, family in enumerate(sizes):
+        similarities = draw(i, 200).astype(np.float32) @ known.T
+        nearest = np.argsort(-similarities, axis=1)
+        found = [
+            decide(row[order], [names[j] for j in order], sizes=sizes, calibration=None).families[0].family
+            for row, order in zip(similarities, nearest, strict=True)
+        ]
+        votes = [[names[j] for j in order[:10]] for order in nearest]
+        decided[family] = np.mean([name == family for name in found])
+        voted[family] = np.mean([max(sizes, key=vote.count) == family for vote in votes])
+
+    assert voted["carpenter"] < 0.5
+    assert min(decided.values()) > 0.9

@@ -78,3 +78,12 @@ def test_no_photos_give_no_vectors(embedder: Embedder) -> None:
 def test_unprepared_images_are_refused_with_the_way_out(embedder: Embedder, image: NDArray[np.uint8]) -> None:
     with pytest.raises(ValueError, match=r"expected \(299, 299, 3\) uint8.*prepare"):
         embedder.submit(image)
+
+
+def test_one_inference_gives_the_vector_and_the_features(embedder: Embedder) -> None:
+    images = draw_images(3)
+
+    found = [embedder.submit_whole(image).result() for image in images]
+
+    np.testing.assert_array_equal([photo.vector for photo in found], embedder.embed(images))
+    np.testing.assert_array_equal([photo.features for photo in found], embedder.features(images))

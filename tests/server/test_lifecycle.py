@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from beedex.client import AsyncClient, UnavailableError
+from beedex.index.embedded import EmbeddedPhoto
 from beedex.index.errors import FingerprintMismatchError, IndexDirectoryError
 from beedex.server.__main__ import main
 from beedex.server.config import ServerConfig
@@ -48,7 +49,8 @@ class HeldEmbedder:
         return self.futures[-1]
 
     def finish(self):
-        self.futures[-1].set_result(np.eye(32, dtype=np.float32)[0])
+        unit = np.eye(48, dtype=np.float32)[0]
+        self.futures[-1].set_result(EmbeddedPhoto(vector=unit[:32], features=unit))
 
 
 def hold(held, *, capacity=64):

@@ -126,6 +126,7 @@ def make_cross_validation(scores: RetrievalScores, evidence) -> CrossValidation:
         scores={"trained": scores},
         probe_hits=scores.hit_at_1,
         evidence=evidence,
+        familiarity=np.full((repeats, count), 0.5),
         neighbors=np.tile(np.arange(3), (count, 1)),
         similarities=np.full((count, 3), 0.5, np.float32),
         choices=[],

@@ -5,6 +5,7 @@
         model.xml        the network as OpenVINO IR, with
         model.bin        its weights
         model.keras      the same network for Keras
+        familiarity.npz  how like a photo is to those it was trained on; none if that can't be judged
         gallery.json     the photos it was trained on, by sha256, so that none is mistaken for an unseen one
         report/report.html   how good it is and why, for people
 
@@ -14,14 +15,16 @@ The fingerprint is the sha256 of what decides a vector: both IR files and the pr
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from beedex.index.decision import Calibration
+from beedex.index.calibration import Calibration
 from beedex.index.durable import replace_file, sha256_file
 from beedex.index.errors import BundleError
+from beedex.index.familiarity import FAMILIARITY_NAME, Familiarity
 from beedex.index.preprocessing import Preprocessing
 from beedex.index.sealing import UnsealedError, parse_sealed, render_sealed
 
@@ -126,6 +129,29 @@ class Bundle:
         """Return the photos that the head was trained on."""
         rows = json.loads((self.path / GALLERY_NAME).read_bytes())
         return tuple(TrainedPhoto.model_validate(row) for row in rows)
+
+    def read_familiarity(self) -> Familiarity | None:
+        """Return what measures how familiar a photo is; None if the bundle has no such measure, as earlier ones.
+
+        Raises:
+            BundleError: its file is damaged.
+        """
+        sha256 = self.card.files.get(FAMILIARITY_NAME)
+        if sha256 is None:
+            return None
+        try:
+            return _read_familiarity(self.path / FAMILIARITY_NAME, sha256)
+        except (OSError, ValueError) as error:
+            raise BundleError(
+                f"the embedder bundle {self.path} is damaged: {error}; copy it again or train again"
+            ) from error
+
+
+@lru_cache(maxsize=2)
+def _read_familiarity(path: Path, sha256: str) -> Familiarity:
+    """Read the measure once for all searchers of an index, which has a new one after every change."""
+    del sha256  # another bundle may have taken the directory's place
+    return Familiarity.load(path)
 
 
 def compute_fingerprint(directory: Path, preprocessing: Preprocessing) -> str:

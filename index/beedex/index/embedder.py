@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beedex.index.bundle import Bundle, load_bundle
+from beedex.index.embedded import EmbeddedPhoto
 from beedex.index.errors import BundleError
 from beedex.index.inference import InferencePool, Outputs
 from beedex.index.photos import read_photo
@@ -24,6 +25,8 @@ Photo = Path | str | bytes | NDArray[np.uint8]
 # is what a trained embedder is compared with.
 EMBEDDING_OUTPUT = "embedding"
 FEATURES_OUTPUT = "features"
+
+Product = TypeVar("Product")
 
 
 class Embedder:
@@ -104,11 +107,13 @@ class Embedder:
         Returns:
             A future of the (D,) unit vector; it completes on a thread of OpenVINO's.
         """
-        self._check(image.shape, image.dtype)
-        chained: Future[NDArray[np.float32]] = Future()
-        chained.set_running_or_notify_cancel()
-        self._pool.submit(image).add_done_callback(lambda done: _forward(done, chained))
-        return chained
+        return self._submit(image, lambda outputs: outputs[EMBEDDING_OUTPUT])
+
+    def submit_whole(self, image: NDArray[np.uint8]) -> "Future[EmbeddedPhoto]":
+        """Start the same inference as `submit`, and keep the features too."""
+        return self._submit(
+            image, lambda outputs: EmbeddedPhoto(vector=outputs[EMBEDDING_OUTPUT], features=outputs[FEATURES_OUTPUT])
+        )
 
     def embed(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embed prepared photos.
@@ -142,6 +147,13 @@ class Embedder:
         rows = [outputs[output] for outputs in self._pool.run(images)]
         return np.stack(rows) if rows else np.empty((0, *self._pool.shapes[output]), np.float32)
 
+    def _submit(self, image: NDArray[np.uint8], take: Callable[[Outputs], Product]) -> "Future[Product]":
+        self._check(image.shape, image.dtype)
+        chained: Future[Product] = Future()
+        chained.set_running_or_notify_cancel()
+        self._pool.submit(image).add_done_callback(lambda done: _forward(done, take, chained))
+        return chained
+
     def _check(self, shape: tuple[int, ...], dtype: np.dtype[np.uint8]) -> None:
         expected = (self.side_px, self.side_px, 3)
         if shape != expected or dtype != np.uint8:
@@ -159,9 +171,9 @@ class Embedder:
         self.close()
 
 
-def _forward(done: "Future[Outputs]", chained: "Future[NDArray[np.float32]]") -> None:
+def _forward(done: "Future[Outputs]", take: Callable[[Outputs], Product], chained: "Future[Product]") -> None:
     error = done.exception()
     if error is not None:
         chained.set_exception(error)
     else:
-        chained.set_result(done.result()[EMBEDDING_OUTPUT])
+        chained.set_result(take(done.result()))

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beedex.index.bundle import Bundle, load_bundle
+from beedex.index.calibration import Calibration
 from beedex.index.changes import Change, ChangeLog
-from beedex.index.decision import EVIDENCE_NEIGHBORS, Calibration, Decision, decide
+from beedex.index.decision import EVIDENCE_NEIGHBORS, Decision, decide
+from beedex.index.embedded import EmbeddedPhoto
 from beedex.index.embedders import locate_embedder
 from beedex.index.entries import Entry, parse_entry_id
 from beedex.index.errors import FingerprintMismatchError
@@ -177,9 +179,7 @@ class Searcher:
             PhotoError: it can't be read or decoded.
             BundleError: the index's copy of the embedder is damaged.
         """
-        if self._embedder is None:
-            raise ValueError("this searcher is closed")
-        return self._embedder.get().embed_photo(photo)
+        return self._get_embedder().embed_photo(photo)
 
     def neighbors(
         self,
@@ -208,14 +208,15 @@ class Searcher:
         return self._describe(ids, similarities)
 
     def identify(
-        self, query: "NDArray[np.float32] | Photo", k: int = 10, *, exclude: str | None = None
+        self, query: "NDArray[np.float32] | EmbeddedPhoto | Photo", k: int = 10, *, exclude: str | None = None
     ) -> Identification:
         """Decide the family of a photo.
 
-        The decision rests on up to `EVIDENCE_NEIGHBORS` entries, however few neighbors are asked for.
+        The decision rests on up to `EVIDENCE_NEIGHBORS` entries, however few neighbors are asked for. Whether the photo
+        is of a known family is told by its features; of a vector alone by the evidence, and the reason says so.
 
         Args:
-            query: (D,) float32 of norm 1, or a photo as `embed` takes it.
+            query: (D,) float32 of norm 1, what `Embedder.submit_whole` gives, or a photo as `embed` takes it.
             k: how many neighbors to show, at least 1.
             exclude: an entry id whose photo is not to count as evidence.
 
@@ -223,12 +224,15 @@ class Searcher:
             ValueError: as `neighbors`, or there is no entry but the excluded one.
         """
         _check_count(k)
-        ids, similarities = self._search(self._resolve(query), max(k, EVIDENCE_NEIGHBORS), exclude, None)
+        vector, features = self._resolve_whole(query)
+        ids, similarities = self._search(vector, max(k, EVIDENCE_NEIGHBORS), exclude, None)
         decision = decide(
             similarities[:EVIDENCE_NEIGHBORS],
             self.view.list_families(ids[:EVIDENCE_NEIGHBORS]),
             sizes=self._count_photos(exclude),
             calibration=self.calibration,
+            familiarity=self._measure(features),
+            untrained=self._sizes.keys() - set(self.bundle.card.families),
         )
         return Identification(decision=decision, neighbors=self._describe(ids[:k], similarities[:k]))
 
@@ -239,6 +243,30 @@ class Searcher:
 
     def _resolve(self, query: "NDArray[np.float32] | Photo") -> NDArray[np.float32]:
         return query if _is_vector(query) else self.embed(cast("Photo", query))
+
+    def _resolve_whole(
+        self, query: "NDArray[np.float32] | EmbeddedPhoto | Photo"
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Return the vector (D,) and, of a photo, the features (F,)."""
+        if not isinstance(query, EmbeddedPhoto):
+            if _is_vector(query):
+                return query, None
+            embedder = self._get_embedder()
+            query = embedder.submit_whole(embedder.prepare_photo(cast("Photo", query))).result()
+        return query.vector, query.features
+
+    def _measure(self, features: NDArray[np.float32] | None) -> float | None:
+        """Return how familiar features (F,) are, in (0, 1]; None if that can't tell of the index's families."""
+        # A photo of a trained family that the index lacks is familiar, and yet of none of the index's families.
+        if features is None or not self._sizes.keys() >= set(self.bundle.card.families):
+            return None
+        familiarity = self.bundle.read_familiarity()
+        return None if familiarity is None else float(familiarity.measure(features[np.newaxis])[0])
+
+    def _get_embedder(self) -> "Embedder":
+        if self._embedder is None:
+            raise ValueError("this searcher is closed")
+        return self._embedder.get()
 
     def _count_photos(self, exclude: str | None) -> dict[str, int]:
         """Return the size of each family that has a photo left."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beedex.index.bundle import BundleCard, load_bundle
+from beedex.index.embedded import EmbeddedPhoto
 from beedex.index.embedder import Embedder
 from beedex.index.errors import PhotoError
 from beedex.index.preprocessing import prepare
@@ -47,7 +48,7 @@ class Engine:
     card: BundleCard
     embedder: Embedder
     searcher: Searcher
-    lane: EmbeddingLane
+    lane: EmbeddingLane[EmbeddedPhoto]
     decoder: ThreadedDecoder
     search_pool: ThreadPoolExecutor
 
@@ -61,8 +62,8 @@ class Engine:
         """The snapshot's."""
         return self.searcher.snapshot.version
 
-    async def embed(self, photo: bytes, *, field: str, timeout_s: float | None) -> NDArray[np.float32]:
-        """Return a photo's (D,) unit vector.
+    async def embed(self, photo: bytes, *, field: str, timeout_s: float | None) -> EmbeddedPhoto:
+        """Return a photo's (D,) unit vector and its features.
 
         Args:
             photo: the bytes of an image file.
@@ -104,8 +105,10 @@ class Engine:
         """Return the *k* entries nearest to a (D,) unit vector, without the entry *exclude*."""
         return await self._search(partial(self.searcher.neighbors, vector, k, exclude=exclude))
 
-    async def identify(self, vector: NDArray[np.float32], k: int, *, exclude: str | None) -> Identification:
-        """Decide the family of a (D,) unit vector, without the vote of the entry *exclude*.
+    async def identify(
+        self, query: NDArray[np.float32] | EmbeddedPhoto, k: int, *, exclude: str | None
+    ) -> Identification:
+        """Decide the family of a photo or of a (D,) unit vector, without the vote of the entry *exclude*.
 
         Raises:
             NothingToCompareError: there is no other entry.
@@ -117,7 +120,7 @@ class Engine:
                 reason="NOTHING_TO_COMPARE",
                 values={"entry_id": exclude, "snapshot": self.snapshot_version},
             )
-        return await self._search(partial(self.searcher.identify, vector, k, exclude=exclude))
+        return await self._search(partial(self.searcher.identify, query, k, exclude=exclude))
 
     async def _search(self, question: Callable[[], Answer]) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self.search_pool, question)
@@ -127,6 +130,18 @@ class Engine:
         self.decoder.close()
         self.search_pool.shutdown()
         self.embedder.close()
+
+
+class _WholeEmbedder:
+    """An embedder whose photos keep their features: a lane's second stage."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self.parallelism = embedder.parallelism
+
+    def submit(self, image: NDArray[np.uint8], /) -> "Future[EmbeddedPhoto]":
+        """Start the inference of (S, S, 3) uint8."""
+        return self._embedder.submit_whole(image)
 
 
 def open_engine(config: ServerConfig) -> Engine:
@@ -149,7 +164,7 @@ def open_engine(config: ServerConfig) -> Engine:
         card=bundle.card,
         embedder=embedder,
         searcher=searcher,
-        lane=EmbeddingLane(decoder, embedder, capacity=config.lane_capacity),
+        lane=EmbeddingLane(decoder, _WholeEmbedder(embedder), capacity=config.lane_capacity),
         decoder=decoder,
         search_pool=ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="beedex-search"),
     )

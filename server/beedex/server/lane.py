@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ RETRY_AFTER_S = 1.0
 
 Work = TypeVar("Work")
 Product = TypeVar("Product")
+Embedded = TypeVar("Embedded")
 
 
 class PhotoDecoder(Protocol):
@@ -39,16 +40,16 @@ class PhotoDecoder(Protocol):
         ...
 
 
-class PhotoEmbedder(Protocol):
-    """From a prepared photo to its vector; `beedex.index.embedder.Embedder` is one."""
+class PhotoEmbedder(Protocol[Embedded]):
+    """From a prepared photo to what is made of it, such as its vector."""
 
     @property
     def parallelism(self) -> int:
         """How many photos are embedded at once; one more `submit` may block."""
         ...
 
-    def submit(self, image: NDArray[np.uint8], /) -> "Future[NDArray[np.float32]]":
-        """Start embedding (S, S, 3) uint8; the future holds the (D,) unit vector."""
+    def submit(self, image: NDArray[np.uint8], /) -> "Future[Embedded]":
+        """Start embedding (S, S, 3) uint8."""
         ...
 
 
@@ -74,7 +75,7 @@ class ThreadedDecoder:
         self._pool.shutdown()
 
 
-class EmbeddingLane:
+class EmbeddingLane(Generic[Embedded]):
     """Takes photos through decoding and inference, at most `capacity` of them at a time; for one event loop.
 
     Args:
@@ -90,7 +91,7 @@ class EmbeddingLane:
     def __init__(
         self,
         decoder: PhotoDecoder,
-        embedder: PhotoEmbedder,
+        embedder: PhotoEmbedder[Embedded],
         *,
         capacity: int,
         clock: Callable[[], float] = time.monotonic,
@@ -104,8 +105,8 @@ class EmbeddingLane:
         self._decoding = asyncio.Semaphore(decoder.parallelism)
         self._embedding = asyncio.Semaphore(embedder.parallelism)
 
-    async def embed(self, photo: bytes, *, timeout_s: float | None = None) -> NDArray[np.float32]:
-        """Return a photo's (D,) unit vector.
+    async def embed(self, photo: bytes, *, timeout_s: float | None = None) -> Embedded:
+        """Return what the embedder makes of a photo.
 
         Args:
             photo: the bytes of an image file.

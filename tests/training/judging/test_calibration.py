@@ -305,3 +305,107 @@ def draw_sharp_evidence(count: int, seed: int) -> tuple[NDArray[np.float64], NDA
     evidence = generator.normal(0.4, 0.1, (count, FAMILIES))
     evidence[np.arange(count), labels] += generator.choice([0.0, 0.4], count, p=[0.3, 0.7])
     return evidence, labels
+
+
+def draw_familiarity(count: int, outside: int, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N,) of known photos, and (M,) of outside ones that are less familiar."""
+    generator = np.random.default_rng(seed)
+    return generator.uniform(0.3, 0.6, count), generator.uniform(0.1, 0.4, outside)
+
+
+def test_the_unfamiliar_threshold_parts_what_can_be_parted() -> None:
+    evidence, labels = draw_evidence(200)
+    known = np.random.default_rng(0).uniform(0.4, 0.6, 200)
+    outside = np.random.default_rng(1).uniform(0.1, 0.3, 100)
+
+    fitted = fit_calibration(
+        evidence, labels, np.full(100, 0.5), familiarity=known, outside_familiarity=outside
+    ).familiarity
+
+    assert fitted is not None
+    assert outside.max() < fitted.unfamiliar_below <= known.min()
+    assert fitted.false_reject_rate.value <= 0.03  # only the least familiar of each part
+    assert fitted.open_set_auroc is not None
+    assert fitted.open_set_auroc.value == 1.0
+
+
+def test_at_most_one_known_photo_of_ten_is_called_unfamiliar_where_nothing_can_be_parted() -> None:
+    evidence, labels = draw_evidence(300)
+    generator = np.random.default_rng(2)
+    known, outside = generator.uniform(0.3, 0.6, 300), generator.uniform(0.3, 0.6, 300)
+
+    fitted = fit_calibration(
+        evidence, labels, np.full(300, 0.5), familiarity=known, outside_familiarity=outside
+    ).familiarity
+
+    assert fitted is not None
+    assert (known < fitted.unfamiliar_below).mean() <= 0.1
+    assert fitted.false_reject_rate.value <= 0.15
+
+
+def test_an_asked_rate_decides_alone_how_many_known_photos_are_unfamiliar() -> None:
+    evidence, labels = draw_evidence(300)
+    known, outside = draw_familiarity(300, 200)
+
+    calibration = fit_calibration(
+        evidence,
+        labels,
+        np.full(200, 0.5),
+        familiarity=known,
+        outside_familiarity=outside,
+        false_accept_rate=0.05,
+    )
+
+    fitted = calibration.familiarity
+    assert fitted is not None
+    assert (outside >= fitted.unfamiliar_below).mean() <= 0.05
+    assert fitted.false_reject_rate.value > 0.2
+    assert f"too unfamiliar, and so UNKNOWN, are {fitted.false_reject_rate.value:.0%} of held-out" in calibration.note
+
+
+def test_without_families_left_out_nine_known_photos_of_ten_are_familiar() -> None:
+    evidence, labels = draw_evidence(300)
+    known, _ = draw_familiarity(300, 0)
+
+    calibration = fit_calibration(evidence, labels, np.empty(0), familiarity=known, outside_familiarity=np.empty(0))
+
+    fitted = calibration.familiarity
+    assert fitted is not None
+    assert (known < fitted.unfamiliar_below).mean() == pytest.approx(0.1, abs=0.01)
+    assert (fitted.false_accept_rate, fitted.open_set_auroc) == (None, None)
+    assert calibration.unknown_below is None
+
+
+def test_few_held_out_photos_have_no_unfamiliar_threshold() -> None:
+    evidence, labels = draw_evidence(29)
+
+    assert fit_calibration(evidence, labels, np.empty(0), familiarity=np.full(29, 0.5)).familiarity is None
+
+
+def test_unfamiliar_rates_are_of_photos_that_did_not_set_the_threshold() -> None:
+    """One group's photos are the least familiar: the others' threshold refuses it, its own would not."""
+    evidence, labels = draw_evidence(200)
+    groups = [str(i // 5) for i in range(200)]
+    known = np.random.default_rng(0).uniform(0.4, 0.6, 200)
+    known[:5] = 0.2
+    outside = np.full(100, 0.1)
+
+    fitted = fit_calibration(
+        evidence, labels, np.full(100, 0.5), groups=groups, familiarity=known, outside_familiarity=outside
+    ).familiarity
+
+    assert fitted is not None
+    assert 0.1 < fitted.unfamiliar_below <= 0.2  # on all photos nothing is refused
+    assert 5 / 200 <= fitted.false_reject_rate.value <= 5 / 200 + 0.03
+
+
+def test_a_photo_that_is_unfamiliar_is_no_match() -> None:
+    labels = np.arange(100) % 2
+    evidence = np.where(np.eye(2)[labels] > 0, 0.8, 0.2)
+    known = np.linspace(0.3, 0.6, 100)
+
+    fitted = fit_calibration(evidence, labels, np.empty(0), familiarity=known, outside_familiarity=np.empty(0))
+
+    assert fitted.match_share is not None
+    assert fitted.familiarity is not None
+    assert fitted.match_share.value == pytest.approx(1 - fitted.familiarity.false_reject_rate.value)

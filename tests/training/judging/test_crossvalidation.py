@@ -22,6 +22,7 @@ from beedex.training.judging.crossvalidation import (
     cross_validate,
     weigh_outsiders,
 )
+from beedex.training.judging.familiarity import fit_familiarity
 from beedex.training.judging.probe import fit_probe
 from beedex.training.recipes.material import Material
 from beedex.training.recipes.recipe import Recipe
@@ -159,9 +160,12 @@ def test_a_split_is_judged_as_by_hand(run: Run, number: int) -> None:
     assert (found.probe_hits[split.repeat, split.held_out] == (probe.predict(frozen) == asked)).all()
     evidence = [[np.sort(row[labels == c])[-NEAREST:].mean() for c in range(3)] for row in similarities]
     np.testing.assert_allclose(found.evidence[split.repeat, split.held_out], evidence, atol=1e-6)
+    familiarity = fit_familiarity(features, labels, seed=QUICK.seed).measure(frozen)
+    np.testing.assert_allclose(found.familiarity[split.repeat, split.held_out], familiarity, rtol=1e-6)
     assert stages.choices.selection is not None
     assert found.choices[number] == {
         "blocks": [str(block) for block in stages.choices.selection.blocks],
+        "learning_rate": None,
         "steps": {part: len(history.steps) for part, history in stages.histories.items()},
     }
     if split.repeat == 0:
@@ -322,6 +326,9 @@ def test_photos_of_left_out_families_are_weighed_in_order_by_embedders_that_neve
         others = [c for c in range(4) if c != family]
         best = [max(np.sort(row[known.labels == c])[-NEAREST:].mean() for c in others) for row in similarities]
         np.testing.assert_allclose(found.evidence[family * 6 : family * 6 + 6], best, atol=1e-6)
+        measure = fit_familiarity(stages.read_frozen(known), known.labels, seed=QUICK.seed)
+        familiar = measure.measure(stages.read_frozen(outside))
+        np.testing.assert_allclose(found.familiarity[family * 6 : family * 6 + 6], familiar, rtol=1e-6)
 
 
 def test_two_families_leave_none_outside(draw_material) -> None:
@@ -369,7 +376,7 @@ def test_many_families_are_left_out_several_at_a_time(families: int, heads: int)
 
 def test_embedders_of_left_out_families_that_are_done_are_not_trained_again(draw_material, tmp_path) -> None:
     material = draw_material(np.tile(np.arange(3), 4))
-    marked = Checkpoint(header={}, arrays={"evidence": np.arange(4.0)})
+    marked = Checkpoint(header={}, arrays={"evidence": np.arange(4.0), "familiarity": np.arange(4.0) / 4})
 
     with open_run_folder(tmp_path / "bees", "key") as folder:
         for number in range(3):
@@ -377,3 +384,4 @@ def test_embedders_of_left_out_families_that_are_done_are_not_trained_again(draw
         found = weigh_outsiders(material, ONE_SET, OUTSIDE, folder=folder)
 
     assert found.evidence.tolist() == [0, 1, 2, 3] * 3
+    assert found.familiarity.tolist() == [0, 0.25, 0.5, 0.75] * 3

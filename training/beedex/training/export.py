@@ -22,8 +22,9 @@ from beedex.index.bundle import (
     compute_fingerprint,
     seal_bundle,
 )
-from beedex.index.decision import Calibration
+from beedex.index.calibration import Calibration
 from beedex.index.durable import write_directory
+from beedex.index.familiarity import FAMILIARITY_NAME, Familiarity
 from beedex.index.preprocessing import Preprocessing
 from beedex.training.backbone.forward import convert_to_openvino
 from beedex.training.errors import TrainingError
@@ -76,6 +77,7 @@ def export_bundle(
     data: TrainingSet,
     provenance: Provenance,
     *,
+    familiarity: Familiarity | None = None,
     command: str,
     compose_report: Callable[[Origin], ReportContent],
 ) -> BundleCard:
@@ -86,6 +88,7 @@ def export_bundle(
         embedder: as from `build_embedder`.
         data: what the head was trained on.
         provenance: how.
+        familiarity: measure of the photos that the head was trained on; None to judge photos by their vectors alone.
         command: that made it.
         compose_report: makes the report's content.
     """
@@ -99,6 +102,8 @@ def export_bundle(
         except RuntimeError as error:
             # All that OpenVINO says of a full disk is "iostream error".
             raise OSError(f"OpenVINO can't write the network to {directory}: {error}") from error
+        if familiarity is not None:
+            familiarity.save(directory / FAMILIARITY_NAME)
         versions = {name: version(name) for name in RECORDED_DISTRIBUTIONS}
         revision = _read_git_revision()
         origin = Origin(

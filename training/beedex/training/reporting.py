@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.index.decision import Calibration
+from beedex.index.calibration import Calibration
 from beedex.index.figure import Figure
 from beedex.index.inspection import InspectedPhoto
 from beedex.index.metrics import RetrievalScores, average_repeats, estimate

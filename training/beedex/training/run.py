@@ -12,7 +12,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.index.decision import Calibration
+from beedex.index.calibration import Calibration
+from beedex.index.familiarity import Familiarity
 from beedex.index.gallery import scan_gallery
 from beedex.index.preprocessing import prepare
 from beedex.index.progress import report_progress
@@ -34,6 +35,7 @@ from beedex.training.judging.crossvalidation import (
     cross_validate,
     weigh_outsiders,
 )
+from beedex.training.judging.familiarity import fit_familiarity
 from beedex.training.judging.figures import Judgement
 from beedex.training.judging.retraining import judge_cross_validation
 from beedex.training.recipes.finetune import build_tuned_embedder, cache_activations, split_backbone
@@ -164,8 +166,15 @@ def _train(gallery_dir: Path, out: Path, config: TrainConfig, command: str) -> d
             provenance=provenance,
             protocol=str(metrics["protocol"]),
         )
-        embedder = _join(inception, stages, material)
-        card = export_bundle(out, embedder, data, provenance, command=command, compose_report=composer)
+        card = export_bundle(
+            out,
+            _join(inception, stages, material),
+            data,
+            provenance,
+            familiarity=_fit_familiarity(stages, material, calibration),
+            command=command,
+            compose_report=composer,
+        )
     return metrics | {"fingerprint": card.fingerprint, "bundle": str(out)}
 
 
@@ -193,6 +202,8 @@ def _work(
         outside.evidence,
         groups=material.groups,
         outside_groups=outside.groups,
+        familiarity=held_out.familiarity,
+        outside_familiarity=outside.familiarity,
         false_accept_rate=config.false_accept_rate,
     )
     return held_out, stages, calibration
@@ -252,6 +263,13 @@ def _join(inception: keras.Model, stages: TrainedStages, material: Material) -> 
         )
     backbone = build_backbone(inception, selection.blocks if selection else stages.recipe.candidates[0])
     return build_embedder(backbone, head.head, head.standardization, test_views=stages.recipe.test_views)
+
+
+def _fit_familiarity(stages: TrainedStages, material: Material, calibration: Calibration) -> Familiarity | None:
+    """Return the measure of all training photos; None where there is no threshold for it."""
+    if calibration.familiarity is None:
+        return None
+    return fit_familiarity(stages.read_frozen(material), material.labels, seed=stages.recipe.fit.seed)
 
 
 def _project(directory: Path, vectors: NDArray[np.float32], data: TrainingSet) -> None:

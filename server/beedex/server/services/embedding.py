@@ -29,7 +29,8 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         engine = take_engine(self._slot, request.expectation)
         match request.WhichOneof("source"):
             case "photo":
-                vector = await engine.embed(request.photo, field="photo", timeout_s=context.time_remaining())
+                embedded = await engine.embed(request.photo, field="photo", timeout_s=context.time_remaining())
+                vector = embedded.vector
             case "entry_id":
                 vector = await engine.fetch_vector(request.entry_id, field="entry_id")
             case _:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beedex.index.decision import Verdict
+from beedex.index.embedded import EmbeddedPhoto
 from beedex.index.searcher import Neighbor
 from beedex.server.engine import Engine, EngineSlot
 from beedex.server.errors import InvalidRequestError
@@ -42,8 +43,8 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         """Decide the family of a query."""
         engine = take_engine(self._slot, request.expectation)
         k = choose_k(request.k if request.HasField("k") else None, self._max_k)
-        vector, own_entry = await _resolve(engine, request.query, context.time_remaining())
-        answer = await engine.identify(vector, k, exclude=own_entry)
+        query, own_entry = await _resolve(engine, request.query, context.time_remaining())
+        answer = await engine.identify(query, k, exclude=own_entry)
         decision = answer.decision
         return search_pb2.IdentifyResponse(
             verdict=VERDICTS[decision.verdict],
@@ -65,7 +66,8 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         """Find the entries most like a query."""
         engine = take_engine(self._slot, request.expectation)
         k = choose_k(request.k if request.HasField("k") else None, self._max_k)
-        vector, own_entry = await _resolve(engine, request.query, context.time_remaining())
+        query, own_entry = await _resolve(engine, request.query, context.time_remaining())
+        vector = query.vector if isinstance(query, EmbeddedPhoto) else query
         neighbors = await engine.find_neighbors(vector, k, exclude=own_entry)
         return search_pb2.SearchNeighborsResponse(neighbors=_pack_neighbors(neighbors), origin=describe_origin(engine))
 
@@ -84,8 +86,8 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
 
 async def _resolve(
     engine: Engine, query: types_pb2.Query, timeout_s: float | None
-) -> tuple[NDArray[np.float32], str | None]:
-    """Return a query's (D,) unit vector and the entry that it is, if it is one."""
+) -> tuple[NDArray[np.float32] | EmbeddedPhoto, str | None]:
+    """Return a query's (D,) unit vector, of a photo its features too, and the entry that it is, if it is one."""
     match query.WhichOneof("source"):
         case "photo":
             return await engine.embed(query.photo, field="query.photo", timeout_s=timeout_s), None

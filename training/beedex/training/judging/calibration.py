@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.index.decision import UNCALIBRATED_TEMPERATURE, Calibration, soften
+from beedex.index.calibration import Calibration, FamiliarityThreshold
+from beedex.index.decision import UNCALIBRATED_TEMPERATURE, soften
 from beedex.index.figure import Figure
 from beedex.index.metrics import estimate
 from beedex.index.reliability import estimate_auroc, estimate_calibration_error
-from beedex.training.folds import assign_folds
+from beedex.training.judging.rows import Rows, gather_rows, part_rows
 from beedex.training.judging.thresholds import (
     MATCH_PRECISION,
     count_needed_groups,
     fit_match,
     fit_temperature,
+    fit_unfamiliar,
     fit_unknown,
     keep_rate,
 )
@@ -34,55 +36,18 @@ __all__ = ["FEWEST_HELD_OUT", "FEWEST_OUTSIDE", "crossfit_probabilities", "fit_c
 FEWEST_HELD_OUT = 30
 FEWEST_OUTSIDE = 30
 
-PARTS = 5
-
 # A threshold that calls a larger share of the known photos UNKNOWN is said to in the note.
 MOST_LOST = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Rows:
-    """Look-ups, (n, C) of known photos or (n, 1) best of outside ones; labels are -1 for these."""
-
-    evidence: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    groups: NDArray[np.str_]
-    photos: NDArray[np.intp]
-
-    def take(self, chosen: NDArray[np.bool_]) -> "_Rows":
-        return _Rows(
-            evidence=self.evidence[chosen],
-            labels=self.labels[chosen],
-            groups=self.groups[chosen],
-            photos=self.photos[chosen],
-        )
-
-    @property
-    def best(self) -> NDArray[np.float64]:
-        best: NDArray[np.float64] = self.evidence.max(axis=1)
-        return best
-
-    @property
-    def weights(self) -> NDArray[np.float64]:
-        """Equal for all photos, divided among a photo's rows, and as many in all as there are groups."""
-        rows_of = np.bincount(self.photos)
-        shares: NDArray[np.float64] = self.count_groups() / max(self.count_photos(), 1) / rows_of[self.photos]
-        return shares
-
-    def count_groups(self) -> int:
-        return len(np.unique(self.groups))
-
-    def count_photos(self) -> int:
-        return len(np.unique(self.photos))
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Reading:
-    """The three numbers; without `unknown_below` nothing is UNKNOWN."""
+    """The numbers; without the last two nothing is UNKNOWN."""
 
     temperature: float
     match_from: float
     unknown_below: float | None
+    unfamiliar_below: float | None
     sure: bool = True
 
 
@@ -93,6 +58,8 @@ def fit_calibration(
     *,
     groups: Sequence[str] | None = None,
     outside_groups: Sequence[str] | None = None,
+    familiarity: NDArray[np.float64] | None = None,
+    outside_familiarity: NDArray[np.float64] | None = None,
     false_accept_rate: float | None = None,
 ) -> Calibration:
     """Fit a calibration on held-out evidence.
@@ -107,6 +74,8 @@ def fit_calibration(
         outside_evidence: (M,) or (R, M) best evidence of photos whose family was left out; NaN doesn't count.
         groups: (N,); None where each photo is a group by itself.
         outside_groups: (M,); named as in *groups*, since the photos are the same ones.
+        familiarity: (N,) or (R, N) of the held-out photos, by fits that never saw them; None for evidence alone.
+        outside_familiarity: (M,) or (R, M), by fits that never saw their families; None likewise.
         false_accept_rate: the share of outside photos that may get a family named or suggested, in (0, 1). The
             threshold keeps it with 90 % confidence on new photos of the families left out.
 
@@ -117,11 +86,12 @@ def fit_calibration(
         raise ValueError(
             f"`false_accept_rate` must be above 0 and below 1, or None. Received: false_accept_rate={false_accept_rate}"
         )
-    known = _gather(evidence, labels, groups)
-    outside = _gather(
+    known = gather_rows(evidence, labels, groups, familiarity)
+    outside = gather_rows(
         np.atleast_2d(outside_evidence)[..., np.newaxis],
         np.full(outside_evidence.shape[-1], -1, dtype=np.int64),
         outside_groups if outside_groups is not None else [f"outside {i}" for i in range(outside_evidence.shape[-1])],
+        outside_familiarity,
     )
     counts: dict[str, Any] = {
         "held_out_photos": known.count_photos(),
@@ -165,9 +135,9 @@ def crossfit_probabilities(
     Returns:
         As *evidence*; NaN for all if there are fewer than two groups.
     """
-    known = _gather(evidence, labels, groups)
+    known = gather_rows(evidence, labels, groups)
     likely = np.full(known.evidence.shape, np.nan)
-    for part in _part(known.labels, known.groups):
+    for part in part_rows(known.labels, known.groups):
         rest = known.take(~part)
         if len(rest.labels):
             temperature = fit_temperature(rest.evidence, rest.labels, rest.weights)
@@ -177,65 +147,95 @@ def crossfit_probabilities(
     return probabilities.reshape(evidence.shape)
 
 
-def _gather(evidence: NDArray[np.float64], labels: NDArray[np.int64], groups: Sequence[str] | None) -> _Rows:
-    """Return the rows that are whole of (N, C) or (R, N, C) evidence."""
-    rows = evidence.reshape(-1, evidence.shape[-1])
-    photos = np.tile(np.arange(len(labels)), len(rows) // max(len(labels), 1))
-    names = np.asarray([str(i) for i in range(len(labels))] if groups is None else groups, dtype=np.str_)
-    whole = ~np.isnan(rows).any(axis=1)
-    return _Rows(evidence=rows[whole], labels=labels[photos[whole]], groups=names[photos[whole]], photos=photos[whole])
-
-
-def _part(labels: NDArray[np.int64], groups: NDArray[np.str_]) -> list[NDArray[np.bool_]]:
-    if len(labels) == 0:
-        return []
-    part_of = assign_folds(labels, groups.tolist(), folds=PARTS, seed=0)
-    return [part_of == part for part in range(PARTS) if (part_of == part).any()]
-
-
-def _fit(known: _Rows, outside: _Rows, rate: float | None) -> _Reading:
+def _fit(known: Rows, outside: Rows, rate: float | None) -> _Reading:
     temperature = fit_temperature(known.evidence, known.labels, known.weights)
-    unknown_below, sure = None, True
+    unknown_below, sure, unfamiliar_below = None, True, None
     if len(outside.labels) and rate is None:
         unknown_below = fit_unknown(known.best, outside.best, known.weights, outside.weights)
     elif len(outside.labels) and rate is not None:
         unknown_below, sure = keep_rate(outside.best, outside.weights, rate)
+    if known.has_familiarity and (outside.has_familiarity or not len(outside.labels)):
+        unfamiliar_below = fit_unfamiliar(
+            known.familiarity, outside.familiarity, known.weights, outside.weights, rate=rate
+        )
     return _Reading(
         temperature=temperature,
         match_from=fit_match(soften(known.evidence, temperature), known.labels, known.weights),
         unknown_below=unknown_below,
+        unfamiliar_below=unfamiliar_below,
         sure=sure,
     )
 
 
-def _measure(known: _Rows, outside: _Rows, rate: float | None, reading: _Reading) -> dict[str, Any]:
-    """Return what `Calibration` says of rates and figures, where there are any."""
-    likely, accepted = np.full(known.evidence.shape, np.nan), np.full(len(outside.labels), np.nan)
-    rejected, matched = np.full(len(known.labels), np.nan), np.full(len(known.labels), np.nan)
+@dataclass(frozen=True, kw_only=True)
+class _Crossfit:
+    """How each row fares by what rows of other groups set; NaN where nothing was.
+
+    Attributes:
+        likely: (n, C) probabilities of known photos.
+        matched: (n,) 1 for a MATCH.
+        poor: whether a row's evidence is below the threshold: of known photos (n,) and of outside ones (m,).
+        unfamiliar: whether its familiarity is, likewise.
+    """
+
+    likely: NDArray[np.float64]
+    matched: NDArray[np.float64]
+    poor: tuple[NDArray[np.float64], NDArray[np.float64]]
+    unfamiliar: tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _crossfit(known: Rows, outside: Rows, rate: float | None) -> _Crossfit:
+    count, others = len(known.labels), len(outside.labels)
+    found = _Crossfit(
+        likely=np.full(known.evidence.shape, np.nan),
+        matched=np.full(count, np.nan),
+        poor=(np.full(count, np.nan), np.full(others, np.nan)),
+        unfamiliar=(np.full(count, np.nan), np.full(others, np.nan)),
+    )
     # Groups are parted over both sides at once: the outside photos are the known ones again.
-    for part in _part(np.concatenate([known.labels, outside.labels]), np.concatenate([known.groups, outside.groups])):
-        of_known, of_outside = part[: len(known.labels)], part[len(known.labels) :]
-        fitted = _fit(known.take(~of_known), outside.take(~of_outside), rate)
-        likely[of_known] = soften(known.evidence[of_known], fitted.temperature)
-        if fitted.unknown_below is not None:
-            accepted[of_outside] = outside.best[of_outside] >= fitted.unknown_below
-            rejected[of_known] = known.best[of_known] < fitted.unknown_below
-        matched[of_known] = (likely[of_known].max(axis=1) >= fitted.match_from) & (rejected[of_known] != 1)
-    right = (likely.argmax(axis=1) == known.labels).astype(np.float64)
-    names = known.groups.tolist()
+    labels, groups = np.concatenate([known.labels, outside.labels]), np.concatenate([known.groups, outside.groups])
+    for part in part_rows(labels, groups):
+        parts = part[:count], part[count:]
+        fitted = _fit(known.take(~parts[0]), outside.take(~parts[1]), rate)
+        for side, (rows, chosen) in enumerate(zip((known, outside), parts, strict=True)):
+            if fitted.unknown_below is not None:
+                found.poor[side][chosen] = rows.best[chosen] < fitted.unknown_below
+            if fitted.unfamiliar_below is not None:
+                found.unfamiliar[side][chosen] = rows.familiarity[chosen] < fitted.unfamiliar_below
+        own = parts[0]
+        found.likely[own] = soften(known.evidence[own], fitted.temperature)
+        unknown = (found.poor if fitted.unfamiliar_below is None else found.unfamiliar)[0][own] == 1
+        found.matched[own] = (found.likely[own].max(axis=1) >= fitted.match_from) & ~unknown
+    return found
+
+
+def _measure(known: Rows, outside: Rows, rate: float | None, reading: _Reading) -> dict[str, Any]:
+    """Return what `Calibration` says of rates and figures, where there are any."""
+    found = _crossfit(known, outside, rate)
+    right = (found.likely.argmax(axis=1) == known.labels).astype(np.float64)
+    names, theirs = known.groups.tolist(), outside.groups.tolist()
     figures: dict[str, Any] = {
-        "match_share": estimate(matched, names),
-        "match_precision": _keep_finite(estimate(np.where(matched == 1, right, np.nan), names)),
-        "calibration_error": _keep_finite(estimate_calibration_error(likely, known.labels, names)),
+        "match_share": estimate(found.matched, names),
+        "match_precision": _keep_finite(estimate(np.where(found.matched == 1, right, np.nan), names)),
+        "calibration_error": _keep_finite(estimate_calibration_error(found.likely, known.labels, names)),
     }
+    if reading.unfamiliar_below is not None:
+        refused, caught = found.unfamiliar
+        figures["familiarity"] = FamiliarityThreshold(
+            unfamiliar_below=reading.unfamiliar_below,
+            false_reject_rate=estimate(refused, names),
+            false_accept_rate=_keep_finite(estimate(1 - caught, theirs)),
+            open_set_auroc=_keep_finite(
+                estimate_auroc(known.familiarity, outside.familiarity, groups=names, outside_groups=theirs)
+            ),
+        )
     if reading.unknown_below is None:
         return figures
-    theirs = outside.groups.tolist()
     return figures | {
         "false_accept_rate": float(np.average(outside.best >= reading.unknown_below, weights=outside.weights)),
         "false_reject_rate": float(np.average(known.best < reading.unknown_below, weights=known.weights)),
-        "unseen_false_accept_rate": estimate(accepted, theirs),
-        "unseen_false_reject_rate": estimate(rejected, names),
+        "unseen_false_accept_rate": estimate(1 - found.poor[1], theirs),
+        "unseen_false_reject_rate": estimate(found.poor[0], names),
         "open_set_auroc": _keep_finite(estimate_auroc(known.best, outside.best, groups=names, outside_groups=theirs)),
     }
 
@@ -249,13 +249,20 @@ def _put_in_words(
     fitted: str, counts: dict[str, Any], reading: _Reading, figures: dict[str, Any], rate: float | None
 ) -> str:
     words = [fitted]
+    familiarity: FamiliarityThreshold | None = figures.get("familiarity")
     if reading.unknown_below is not None:
         words[0] += f" and {counts['outside_photos']} photos of families left out of training"
     if reading.match_from >= 1:
         words.append(f"no known photo is certain enough for a MATCH that is right {MATCH_PRECISION:.0%} of the time")
+    if familiarity is not None:
+        refused = f"{familiarity.false_reject_rate.value:.0%} of held-out photos"
+        outside = familiarity.false_accept_rate
+        caught = f" and {1 - outside.value:.0%} of those of left-out families" if outside else ""
+        words.append(f"too unfamiliar, and so UNKNOWN, are {refused}{caught}")
     if reading.unknown_below is None:
+        which = "the evidence of a vector alone" if familiarity else "UNKNOWN"
         words.append(
-            f"no threshold for UNKNOWN: it takes three families and photos of {FEWEST_OUTSIDE} groups, "
+            f"no threshold for {which}: it takes three families and photos of {FEWEST_OUTSIDE} groups, "
             f"received {counts['outside_photos']} photos of {counts['outside_groups']} groups"
         )
         return "; ".join(words)
@@ -264,7 +271,7 @@ def _put_in_words(
             f"{counts['outside_groups']} groups can't show a false-accept rate of {rate:.2g}, it takes "
             f"{count_needed_groups(rate)}: the UNKNOWN threshold is above all of them"
         )
-    lost = figures["false_reject_rate"]
+    lost = familiarity.false_reject_rate.value if familiarity else figures["false_reject_rate"]
     if lost > MOST_LOST:
         goal = "to part known from outside photos" if rate is None else f"to keep a false-accept rate of {rate:.2g}"
         words.append(f"{goal}, {lost:.0%} of known photos come out UNKNOWN")

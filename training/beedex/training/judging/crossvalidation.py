@@ -5,8 +5,8 @@ number of steps, in two ways: among the photos that it was trained on, as a user
 in turn, among the held-out ones alone, where neither side was seen. The same look-up on frozen features and a linear
 probe on them are the baselines.
 
-The evidence of held-out photos is kept: the calibration is fitted on it. Photos of families *outside* the gallery are
-simulated by embedders that never saw one of the families.
+The evidence of held-out photos is kept, and how familiar they are: the calibration is fitted on both. Photos of
+families *outside* the gallery are simulated by embedders that never saw one of the families.
 
 Shapes: R repeats, N photos, n photos of a split, K neighbors, M photos of left-out families, C families.
 """
@@ -25,6 +25,7 @@ from beedex.training.errors import TrainingError
 from beedex.training.fitting.batches import find_trainable
 from beedex.training.fitting.checkpoints import Checkpoint
 from beedex.training.folds import Protocol, Split, choose_protocol, draw_splits
+from beedex.training.judging.familiarity import fit_familiarity
 from beedex.training.judging.probe import fit_probe
 from beedex.training.recipes.material import Material
 from beedex.training.recipes.recipe import Recipe
@@ -57,6 +58,7 @@ class CrossValidation:
         scores: of each of `LOOKUPS`, and ``"chance"``; (R, N) arrays.
         probe_hits: (R, N) 1 where a linear probe names the right family, else 0; NaN where it doesn't know that one.
         evidence: (R, N, C) of the trained embedder, as `weigh_families` gives it; NaN for families that had no photo.
+        familiarity: (R, N) by the frozen features of the photos that the embedder was trained on.
         neighbors: (N, K) numbers of the photos found first in the first repeat; -1 where there are fewer.
         similarities: (N, K) of these.
         choices: of each split, in words: blocks, learning rate and steps of the head.
@@ -67,6 +69,7 @@ class CrossValidation:
     scores: dict[str, RetrievalScores]
     probe_hits: NDArray[np.float64]
     evidence: NDArray[np.float64]
+    familiarity: NDArray[np.float64]
     neighbors: NDArray[np.int64]
     similarities: NDArray[np.float32]
     choices: list[dict[str, Any]]
@@ -78,10 +81,12 @@ class OutsidePhotos:
 
     Attributes:
         evidence: (M,) of the best known family.
+        familiarity: (M,) by the frozen features of the known families' photos.
         groups: (M,).
     """
 
     evidence: NDArray[np.float64]
+    familiarity: NDArray[np.float64]
     groups: tuple[str, ...]
 
 
@@ -142,7 +147,7 @@ def weigh_outsiders(
         folder: keeps what is done; None to keep nothing.
         progress: called with 1 for each embedder.
     """
-    evidence, groups = [np.empty(0)], list[str]()
+    evidence, familiarity, groups = [np.empty(0)], [np.empty(0)], list[str]()
     for number, left_out in enumerate(_leave_out_families(len(material.families))):
         outside = np.isin(material.labels, left_out)
         known = _drop_groups(material, outside)
@@ -151,11 +156,15 @@ def weigh_outsiders(
             def weigh(open_outlets: OpenOutlets, outside: NDArray[np.bool_] = outside) -> Checkpoint:
                 return _weigh_outside(material, outside, recipe, choices, open_outlets)
 
-            evidence.append(_do_once(folder, f"outside-{number}", weigh).arrays["evidence"])
+            weighed = _do_once(folder, f"outside-{number}", weigh).arrays
+            evidence.append(weighed["evidence"])
+            familiarity.append(weighed["familiarity"])
             groups.extend(material.take(outside).groups)
         if progress:
             progress(1)
-    return OutsidePhotos(evidence=np.concatenate(evidence), groups=tuple(groups))
+    return OutsidePhotos(
+        evidence=np.concatenate(evidence), familiarity=np.concatenate(familiarity), groups=tuple(groups)
+    )
 
 
 def _do_once(folder: RunFolder | None, unit: str, work: Callable[[OpenOutlets], Checkpoint]) -> Checkpoint:
@@ -180,11 +189,14 @@ def _weigh_outside(
     known = material.take(_drop_groups(material, outside))
     stages = train_stages(known, recipe, choices=choices, open_outlets=open_outlets)
     reference = stages.embed(known)
-    parts = [
-        np.nanmax(_weigh(stages.embed(material.take(rows)) @ reference.T, known), axis=1)
-        for rows in _split_rows(outside)
-    ]
-    return Checkpoint(header={}, arrays={"evidence": np.concatenate(parts)})
+    measure = fit_familiarity(stages.read_frozen(known), known.labels, seed=recipe.fit.seed)
+    evidence, familiarity = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
+    for rows in _split_rows(outside):
+        asked = material.take(rows)
+        evidence.append(np.nanmax(_weigh(stages.embed(asked) @ reference.T, known), axis=1))
+        familiarity.append(measure.measure(stages.read_frozen(asked)))
+    arrays = {"evidence": np.concatenate(evidence), "familiarity": np.concatenate(familiarity)}
+    return Checkpoint(header={}, arrays=arrays)
 
 
 def _drop_groups(material: Material, outside: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -207,6 +219,7 @@ def _begin(material: Material, protocol: Protocol) -> CrossValidation:
         scores={name: RetrievalScores(empty(), empty(), empty()) for name in (*LOOKUPS, "chance")},
         probe_hits=empty(),
         evidence=np.full((*shape, len(material.families)), np.nan),
+        familiarity=empty(),
         neighbors=np.full((count, NEIGHBORS), -1),
         similarities=np.full((count, NEIGHBORS), np.nan, np.float32),
         choices=[],
@@ -219,6 +232,7 @@ def _judge(material: Material, split: Split, recipe: Recipe, open_outlets: OpenO
     stages = train_stages(known, recipe, open_outlets=open_outlets)
     known_vectors, known_features = stages.embed(known), stages.read_frozen(known)
     probe = fit_probe(known_features, known.labels, known.groups, seed=recipe.fit.seed)
+    familiarity = fit_familiarity(known_features, known.labels, seed=recipe.fit.seed)
     parts = []
     for rows in _split_rows(split.held_out):
         asked = material.take(rows)
@@ -231,6 +245,7 @@ def _judge(material: Material, split: Split, recipe: Recipe, open_outlets: OpenO
             "vectors": vectors,
             "probe": probe.judge(features, asked.labels),
             "evidence": _weigh(similarities, known),
+            "familiarity": familiarity.measure(features),
         }
         nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :NEIGHBORS]
         found["neighbors"] = np.flatnonzero(~split.held_out)[nearest]
@@ -276,6 +291,7 @@ def _store(found: CrossValidation, split: Split, judged: Checkpoint) -> None:
             getattr(scores, name)[split.repeat, rows] = arrays[f"{lookup}.{name}"]
     found.probe_hits[split.repeat, rows] = arrays["probe"]
     found.evidence[split.repeat, rows] = arrays["evidence"]
+    found.familiarity[split.repeat, rows] = arrays["familiarity"]
     if split.repeat == 0:
         width = arrays["neighbors"].shape[1]
         found.neighbors[rows, :width] = arrays["neighbors"]

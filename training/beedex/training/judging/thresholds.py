@@ -1,4 +1,4 @@
-"""The three numbers that read similarities: temperature, and where MATCH and UNKNOWN begin.
+"""The numbers that read similarities and familiarities: temperature, and where MATCH and UNKNOWN begin.
 
 Each row is one look-up of a photo. Rows carry weights that sum to the number of *groups* looked up: photos of one group
 and repeats of one photo say little more than one photo, and confidence is to rest on what is independent.
@@ -13,13 +13,26 @@ from scipy.special import betaincinv, log_softmax
 
 from beedex.index.decision import UNCALIBRATED_MATCH_FROM
 
-__all__ = ["MATCH_PRECISION", "count_needed_groups", "fit_match", "fit_temperature", "fit_unknown", "keep_rate"]
+__all__ = [
+    "MATCH_PRECISION",
+    "count_needed_groups",
+    "fit_match",
+    "fit_temperature",
+    "fit_unfamiliar",
+    "fit_unknown",
+    "keep_rate",
+]
 
 # A MATCH is to be right this often. The threshold is where the lower end of Wilson's one-sided 90 % interval reaches
 # it: the lowest threshold at which the observed share does is a maximum over noise, and on new photos such a MATCH was
 # right 0.80 of the time when fitted on 40 photos and 0.86 on 144.
 MATCH_PRECISION = 0.9
 MATCH_Z = 1.28
+
+# Unless a false-accept rate is asked for, at most this share of the known photos is called UNKNOWN for being
+# unfamiliar. Where families are much alike, the point that parts them best refuses half of the known photos, and gains
+# little: things that are no bees at all are less familiar than nine of ten known photos anyway.
+MOST_UNFAMILIAR = 0.1
 
 # A false-accept rate is kept with this confidence.
 RATE_CONFIDENCE = 0.9
@@ -92,6 +105,34 @@ def fit_unknown(
     caught = _share_below(candidates, outside, outside_weights)
     lost = _share_below(candidates, known, known_weights)
     return float(np.clip(candidates[int(np.argmax(caught - lost))], -1.0, 1.0))
+
+
+def fit_unfamiliar(
+    known: NDArray[np.float64],
+    outside: NDArray[np.float64],
+    known_weights: NDArray[np.float64],
+    outside_weights: NDArray[np.float64],
+    *,
+    rate: float | None = None,
+) -> float:
+    """Return the familiarity below which a photo is UNKNOWN.
+
+    It is where known and outside photos are parted best, but not so high that more than `MOST_UNFAMILIAR` of the known
+    ones are below it; without outside photos it is just there. With a rate, `keep_rate` alone decides.
+
+    Args:
+        known: (N,) familiarities, N >= 1.
+        outside: (M,), M >= 0.
+        known_weights: (N,) of the rows.
+        outside_weights: (M,) of the rows.
+        rate: the share of outside photos that may be accepted; None if nothing is asked.
+    """
+    if rate is not None and len(outside):
+        return keep_rate(outside, outside_weights, rate)[0]
+    candidates = np.unique(known)
+    kept = candidates[_share_below(candidates, known, known_weights) <= MOST_UNFAMILIAR]
+    most = float(kept[-1])
+    return min(fit_unknown(known, outside, known_weights, outside_weights), most) if len(outside) else most
 
 
 def keep_rate(outside: NDArray[np.float64], weights: NDArray[np.float64], rate: float) -> tuple[float, bool]:
