@@ -41,8 +41,10 @@ class Embedder:
         parallelism: how many photos are embedded at the same time.
 
     Example:
-        >>> with Embedder.load("bee-embedder") as embedder:  # doctest: +SKIP
+        >>> with Embedder.load("embedder") as embedder:
         ...     vector = embedder.embed_photo("new-photo.jpg")
+        >>> vector.shape, vector.dtype, round(float(vector @ vector), 3)
+        ((32,), dtype('float32'), 1.0)
     """
 
     def __init__(self, pool: InferencePool, *, fingerprint: str, side_px: int) -> None:

@@ -83,6 +83,11 @@ class Gallery:
         photos: sorted by path; the files may still turn out unreadable.
         ignored: sorted by path.
         notes: what was decided on the way and a person should know, one sentence each.
+
+    Example:
+        >>> gallery = Gallery.scan("photos")
+        >>> gallery.layout, len(gallery.photos), str(gallery.photos[0].path)
+        ('csv', 18, 'bumble/bumble_000.jpg')
     """
 
     root: Path
@@ -90,6 +95,11 @@ class Gallery:
     photos: tuple[GalleryPhoto, ...]
     ignored: tuple[IgnoredFile, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def scan(cls, root: Path | str) -> "Gallery":
+        """Find the photos of a folder; see `scan_gallery`."""
+        return scan_gallery(Path(root))
 
     @property
     def families(self) -> dict[str, int]:

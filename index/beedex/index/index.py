@@ -23,7 +23,7 @@ from beedex.index.photos import read_photo
 from beedex.index.searcher import EmbedderOnDemand, Identification, Neighbor, Searcher
 from beedex.index.snapshots import load_snapshot
 from beedex.index.vectors import check_unit_vectors
-from beedex.index.versions import current_version, stamp_pointer
+from beedex.index.versions import stamp_pointer
 
 if TYPE_CHECKING:
     from beedex.index.embedder import Photo
@@ -57,19 +57,25 @@ class Index:
         BundleError: the index lacks the embedder that made it.
 
     Example:
-        >>> with Index.open("index") as index:  # doctest: +SKIP
-        ...     entry = index.upsert("new.jpg", "mason")
-        ...     print(index.neighbors("new.jpg", 1)[0].entry == entry)
+        >>> with Index.open("index") as index:
+        ...     entry = index.upsert("more/mason/mason_000.jpg", "mason")
+        ...     print(index.neighbors("more/mason/mason_000.jpg", 1)[0].entry == entry)
+        ...     print(index.delete(entry.entry_id).path)
         True
+        mason_000.jpg
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._changes = ChangeLog(directory)
         self._lock = threading.Lock()
+        # Held between looking at what is there and changing it.
+        self._change_lock = threading.Lock()
         self._embedder: EmbedderOnDemand | None = None
         self._searcher: Searcher | None = None
         self._state: tuple[object, ...] = ()
+        self._pointer: tuple[int, ...] = ()
+        self._is_closed = False
         try:
             _ = self.searcher
         except BaseException:
@@ -87,8 +93,11 @@ class Index:
 
         Raises:
             IndexDirectoryError: the snapshot that was published or activated is damaged.
+            ValueError: the index is closed.
         """
         with self._lock:
+            if self._is_closed:
+                raise ValueError(f"the index {self.directory} is closed; open it again")
             changes_version = self._changes.version()
             state = (changes_version, stamp_pointer(self.directory))
             if self._searcher is None or state != self._state:
@@ -154,10 +163,16 @@ class Index:
         embedding = searcher.embed(data) if vector is None else vector
         check_unit_vectors(embedding[np.newaxis], searcher.dimension)
         sha256 = hashlib.sha256(data).hexdigest()
-        described.setdefault("path", sha256 if isinstance(photo, bytes) else Path(photo).name)
+        described.setdefault("path", sha256 if isinstance(photo, bytes) else _show_name(Path(photo)))
         entry = Entry(sha256=sha256, family=family, **described)
-        self._refuse_other_photo(searcher, entry)
-        self._changes.put(entry, embedding, searcher.fingerprint, photo=data)
+        with self._change_lock:
+            known = self.searcher
+            self._refuse_other_photo(known, entry)
+            if known.fingerprint != searcher.fingerprint:
+                # Another embedder was published or activated meanwhile: the vector would have to wait for a build.
+                embedding = known.embed(data)
+            family_before = _read_published_family(known, entry.entry_id)
+            self._changes.put(entry, embedding, known.fingerprint, photo=data, gallery_family=family_before)
         return entry
 
     def relabel(self, entry_id: str, family: str) -> Entry:
@@ -170,9 +185,12 @@ class Index:
         """
         if not family.strip():
             raise ValueError(f"an entry needs a family, received {family!r}")
-        searcher = self.searcher
-        entry = replace(searcher.view.entry(entry_id), family=family)
-        self._changes.put(entry, searcher.view.vector(entry_id), searcher.fingerprint)
+        with self._change_lock:
+            searcher = self.searcher
+            entry = replace(searcher.view.entry(entry_id), family=family)
+            family_before = _read_published_family(searcher, entry_id)
+            vector = searcher.view.vector(entry_id)
+            self._changes.put(entry, vector, searcher.fingerprint, gallery_family=family_before)
         return entry
 
     def delete(self, entry_id: str) -> Entry:
@@ -186,28 +204,34 @@ class Index:
             LookupError: there is no such entry.
             IndexDirectoryError: the index can't be written; nothing has changed.
         """
-        entry = self.searcher.view.entry(entry_id)
-        self._changes.take_out(entry.sha256)
+        with self._change_lock:
+            searcher = self.searcher
+            entry = searcher.view.entry(entry_id)
+            self._changes.take_out(entry.sha256, gallery_family=_read_published_family(searcher, entry_id))
         return entry
 
     def close(self) -> None:
         """Free the network and the files; searchers that were taken from it go on answering vectors."""
-        self._changes.close()
-        if self._embedder is not None:
-            self._embedder.close()
+        with self._lock:
+            self._is_closed = True
+            self._changes.close()
+            if self._embedder is not None:
+                self._embedder.close()
 
     def _open_searcher(self) -> Searcher:
         # Before the snapshot: a build settles changes once they are part of the current one.
         changes = [change for change in self._changes.read() if not change.is_settled]
         former = self._searcher
-        version = current_version(self.directory)
-        if former is not None and former.snapshot.version == version:
+        # By the pointer and not by the number: once the newest snapshots were pruned, their numbers come again.
+        pointer = stamp_pointer(self.directory)
+        if former is not None and pointer == self._pointer:
             return Searcher(former.snapshot, former.bundle, changes=changes, embedder=self._embedder)
         snapshot = load_snapshot(self.directory)
         bundle = load_bundle(locate_embedder(self.directory, snapshot.manifest.fingerprint), verify=False)
         if former is None or former.fingerprint != snapshot.manifest.fingerprint:
             # A search that is under way may still use the former one: it is freed with its last user.
             self._embedder = EmbedderOnDemand(bundle)
+        self._pointer = pointer
         return Searcher(snapshot, bundle, changes=changes, embedder=self._embedder)
 
     @staticmethod
@@ -229,3 +253,16 @@ class Index:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _read_published_family(searcher: Searcher, entry_id: str) -> str | None:
+    """Return what the snapshot says of a photo; where no change was made before, the gallery said so."""
+    try:
+        return searcher.snapshot.entry(entry_id).family
+    except LookupError:
+        return None
+
+
+def _show_name(path: Path) -> str:
+    # A name that is no UTF-8 can't be stored or sent.
+    return path.name.encode("utf-8", "backslashreplace").decode()

@@ -97,7 +97,7 @@ class Searcher:
         FingerprintMismatchError: another embedder made the snapshot.
 
     Example:
-        >>> with Searcher.open("index") as searcher:  # doctest: +SKIP
+        >>> with Searcher.open("index") as searcher:
         ...     print(searcher.identify("new-photo.jpg").decision.family)
         mason
     """

@@ -13,7 +13,7 @@ from beedex.training.folds import assign_folds
 from beedex.training.recipes.material import Material
 from beedex.training.recipes.recipe import Recipe
 from beedex.training.recipes.stages import Choices, train_stages
-from beedex.training.recipes.trials import RateChoice, run_trials
+from beedex.training.recipes.trials import RateChoice, Trials, run_trials
 
 LATE = Block("mixed10", "mean")
 LABELS = np.repeat(np.tile(np.arange(3), 8), 2)
@@ -38,13 +38,21 @@ def material(draw_material) -> Material:
     return drawn
 
 
-def try_rates(material: Material, *rates: float, parts: list[str] | None = None):
+def try_rates(material: Material, *rates: float, parts: list[str] | None = None) -> Trials:
     def open_part(part: str, /) -> Outlets:
         if parts is not None:
             parts.append(part)
         return Outlets()
 
-    return run_trials(material.features, LABELS, GROUPS, SHAPE, QUICK, rates, open_outlets=open_part)
+    trials = run_trials(material.features, LABELS, GROUPS, SHAPE, QUICK, rates, open_outlets=open_part)
+    assert trials is not None
+    return trials
+
+
+def choose(material: Material, *rates: float) -> tuple[Trials, RateChoice]:
+    trials = try_rates(material, *rates)
+    assert trials.rate is not None
+    return trials, trials.rate
 
 
 def count_hits(material: Material, rate: float) -> float:
@@ -64,13 +72,13 @@ def count_hits(material: Material, rate: float) -> float:
 
 
 def test_each_rate_is_judged_on_every_photo_by_heads_that_did_not_see_its_group(material) -> None:
-    trials = try_rates(material, SLOW, FAST)
+    _, choice = choose(material, SLOW, FAST)
 
     expected = {rate: count_hits(material, rate) for rate in (SLOW, FAST)}
-    assert trials.rate.recall_at_1 == pytest.approx(expected)
+    assert choice.recall_at_1 == pytest.approx(expected)
     assert expected[FAST] > expected[SLOW] + 0.2
-    assert trials.rate.learning_rate == FAST
-    assert trials.rate.why == (
+    assert choice.learning_rate == FAST
+    assert choice.why == (
         f"0.03: Recall@1 of held-out photos is {expected[FAST]:.2f}, and the default, 1e-05 has {expected[SLOW]:.2f}"
     )
 
@@ -117,10 +125,10 @@ def test_folds_stop_where_enough_photos_were_held_out(material, monkeypatch) -> 
 
 def test_a_rate_at_which_training_diverges_is_out_and_the_default_stands(material, caplog) -> None:
     with caplog.at_level("WARNING"):
-        trials = try_rates(material, FAST, 1e38)
+        _, choice = choose(material, FAST, 1e38)
 
-    assert trials.rate.learning_rate == FAST
-    assert list(trials.rate.recall_at_1) == [FAST]
+    assert choice.learning_rate == FAST
+    assert list(choice.recall_at_1) == [FAST]
     assert "learning rate 1e+38 is out" in caplog.text
 
 
