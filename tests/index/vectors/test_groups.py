@@ -18,7 +18,7 @@ def group_by_brute_force(oracle, ids, vectors, labels, query, count, size):
     """The labels of the nearest groups and the ids of their nearest members; ids ascending, labels beside them."""
     order = oracle.search(ids, vectors, query[np.newaxis], len(ids))[0][0]
     label_by_id = dict(zip(ids.tolist(), labels.tolist(), strict=True))
-    members = {}
+    members: dict[int, list[int]] = {}
     for one in order.tolist():
         members.setdefault(label_by_id[one], []).append(one)
     return [(label, group[:size]) for label, group in list(members.items())[:count]]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beedex.index.errors import SnapshotError
-from beedex.index.vectors.faissstore import FaissStore
+from beedex.index.vectors.faissstore import FaissStore, limit_threads
 from beedex.index.vectors.files import read_index
 from beedex.index.vectors.ordering import Found, search_whole_ties
 from beedex.index.vectors.store import Hits
@@ -63,6 +63,7 @@ class ExactStore(FaissStore):
         self._index.remove_ids(faiss.IDSelectorBatch(ids))
 
     def _search_all(self, queries: NDArray[np.float32], k: int, effort: int | None) -> Hits:  # noqa: ARG002 - all of it
+        limit_threads(len(queries))
         return search_whole_ties(lambda width: self._index.search(queries, width), k, len(self))
 
     def _scan(self, queries: NDArray[np.float32], width: int, selector: faiss.IDSelector) -> Found:

@@ -16,12 +16,22 @@ from beedex.index.vectors.idset import IdSet
 from beedex.index.vectors.ordering import Found, pad_hits, search_whole_ties
 from beedex.index.vectors.store import Hits, check_ids, check_unit_vectors
 
-__all__ = ["FaissStore"]
+__all__ = ["FaissStore", "limit_threads"]
 
 # Up to this share of a store, allowed vectors are gathered and compared; beyond, all are passed through with a filter.
 FEW_ALLOWED = 0.1
 
 BATCH_THREADS: int = faiss.omp_get_max_threads()
+
+
+def limit_threads(query_count: int) -> None:
+    """Keep a search for one query on its caller's thread, and let one for several use every core.
+
+    OpenMP would only spread queries over threads, and a server has as many searches at once as it has requests: each
+    would bring a pool of its own (https://github.com/facebookresearch/faiss/issues/2731). The setting belongs to the
+    calling thread, not to the process.
+    """
+    faiss.omp_set_num_threads(1 if query_count == 1 else BATCH_THREADS)
 
 
 class FaissStore(ABC):
@@ -33,13 +43,14 @@ class FaissStore(ABC):
 
     def __init__(self, index: Any, ids: NDArray[np.int64]) -> None:  # noqa: ANN401 - FAISS has no types
         self._index = index
+        self._dimension = int(index.d)
         self._ids = IdSet()
         self._ids.add(ids)
 
     @property
     def dimension(self) -> int:
         """D."""
-        return int(self._index.d)
+        return self._dimension
 
     @property
     def ids(self) -> NDArray[np.int64]:
@@ -97,10 +108,6 @@ class FaissStore(ABC):
             raise ValueError(f"a search looks somewhere, expected effort >= 1 or None, received effort={effort}")
         selected = None if allowed is None else self._ids.select(allowed)
         findable = len(self._ids) if selected is None else len(selected)
-        # OpenMP would only spread queries over threads, and a server has as many searches at once as it has
-        # requests: each would bring a pool of its own (https://github.com/facebookresearch/faiss/issues/2731). One
-        # query therefore stays on its caller's thread. The setting belongs to the calling thread, not to the process.
-        faiss.omp_set_num_threads(1 if len(checked) == 1 else BATCH_THREADS)
         if len(checked) == 0 or findable == 0:
             nothing = Hits(
                 ids=np.empty((len(checked), 0), np.int64), similarities=np.empty((len(checked), 0), np.float32)
@@ -124,6 +131,7 @@ class FaissStore(ABC):
 
     def _search_selected(self, queries: NDArray[np.float32], k: int, selected: NDArray[np.int64]) -> Hits:
         """Find exactly the nearest of (M,) known ids, at least *k* of them, ascending."""
+        limit_threads(len(queries))
         if len(selected) <= FEW_ALLOWED * len(self):
             vectors = self._gather(selected)  # (M, D)
 

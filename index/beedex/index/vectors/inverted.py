@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beedex.index.errors import SnapshotError
-from beedex.index.vectors.faissstore import FaissStore
+from beedex.index.vectors.faissstore import FaissStore, limit_threads
 from beedex.index.vectors.files import map_index, read_index, write_index
 from beedex.index.vectors.ordering import Found, order_hits, search_whole_ties
 from beedex.index.vectors.store import NO_ID, Hits, check_unit_vectors
@@ -52,6 +52,7 @@ class IvfStore(FaissStore):
     def __init__(self, index: Any, efforts: Mapping[int, int]) -> None:  # noqa: ANN401 - FAISS has no types
         super().__init__(index, _read_ids(index))
         self.efforts = dict(sorted(efforts.items()))
+        self._lists = int(index.nlist)
         self._parameters: dict[int, Any] = {}
         index.set_direct_map_type(_untyped_faiss.DirectMap.Hashtable)
 
@@ -107,7 +108,7 @@ class IvfStore(FaissStore):
     @property
     def lists(self) -> int:
         """L."""
-        return int(self._index.nlist)
+        return self._lists
 
     @property
     def centroids(self) -> NDArray[np.float32]:
@@ -160,6 +161,9 @@ class IvfStore(FaissStore):
         self._index.remove_ids(selector)
 
     def _search_all(self, queries: NDArray[np.float32], k: int, effort: int | None) -> Hits:
+        if len(queries) > 1:
+            # Lists are searched for one query on the caller's thread anyway; to say so takes 3 us, a search 100.
+            limit_threads(len(queries))
         lists = min(effort or self.choose_effort(k), self.lists)
         parameters = self._choose_parameters(lists)
         if lists == self.lists:

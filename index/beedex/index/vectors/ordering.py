@@ -16,16 +16,22 @@ Found = tuple[NDArray[np.float32], NDArray[np.int64]]
 def order_hits(found: Found, k: int) -> Hits:
     """Return the first *k* of each row in order."""
     similarities, ids = found
-    if similarities.shape == (1, k):
-        # What is in order already, as most answers to one query are, is known to be so in 1 us instead of 20: a search
-        # of a million vectors takes 100.
-        row = similarities[0].tolist()
-        if row[0] <= 1 and row[-1] >= -1 and len(set(row)) == k:
-            return Hits(ids=ids, similarities=similarities)
+    if similarities.shape[1] == k and _is_ordered(similarities):
+        return Hits(ids=ids, similarities=similarities)
     # In the place of a missing neighbor FAISS puts id -1 and the lowest float.
     similarities = np.where(ids == NO_ID, -np.inf, np.clip(similarities, -1, 1)).astype(np.float32)
     order = np.lexsort((ids, -similarities), axis=1)[:, :k]
     return Hits(ids=np.take_along_axis(ids, order, 1), similarities=np.take_along_axis(similarities, order, 1))
+
+
+def _is_ordered(similarities: NDArray[np.float32]) -> bool:
+    """Say whether no row has a tie, a cosine beyond 1, or a missing neighbor, as is so of nearly all."""
+    if len(similarities) == 1:
+        # A search of a million vectors takes 100 us, the line below 10 us, these 1 us.
+        row = similarities[0].tolist()
+        return row[0] <= 1 and row[-1] >= -1 and len(set(row)) == len(row)
+    is_within = similarities[:, 0].max() <= 1 and similarities[:, -1].min() >= -1
+    return bool(is_within and (similarities[:, 1:] < similarities[:, :-1]).all())
 
 
 def search_whole_ties(search: Callable[[int], Found], k: int, findable: int) -> Hits:

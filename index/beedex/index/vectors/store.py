@@ -126,11 +126,11 @@ def check_ids(ids: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _has_unit_norms(vectors: NDArray[np.float32]) -> bool:
     """Say whether each norm is 1 within the tolerance; NaN and infinity are no norm."""
-    squares = np.einsum("nd,nd->n", vectors, vectors)  # (N,)
-    if len(squares) == 1:
-        # A search of a million vectors takes 100 us, the line below 8 us, this one 1 us.
-        return bool(abs(math.sqrt(squares[0]) - 1) <= UNIT_NORM_TOLERANCE)
-    return bool((np.abs(np.sqrt(squares) - 1) <= UNIT_NORM_TOLERANCE).all())
+    if len(vectors) == 1:
+        # A search of a million vectors takes 80 us, the lines below 9 us, this one 1 us.
+        return abs(math.sqrt(np.vdot(vectors, vectors)) - 1) <= UNIT_NORM_TOLERANCE
+    norms = np.sqrt(np.einsum("nd,nd->n", vectors, vectors))  # (N,)
+    return bool((np.abs(norms - 1) <= UNIT_NORM_TOLERANCE).all())
 
 
 def _refuse_norms(vectors: NDArray[np.float32]) -> None:

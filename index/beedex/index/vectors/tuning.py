@@ -43,13 +43,13 @@ def measure_ranks(store: IvfStore, *, depth: int, seed: int = 0) -> NDArray[np.i
     is_other = truth != asked[:, np.newaxis]
     is_other[is_other.all(axis=1), -1] = False
     neighbors = truth[is_other].reshape(count, nearest - 1)  # (Q, K)
-    to_lists = queries @ store.centroids.T  # (Q, L)
+    distinct, places = np.unique(neighbors, return_inverse=True)
+    list_by_neighbor = store.assign(store.get(distinct))[places.reshape(neighbors.shape)]  # (Q, K)
     ranks = np.empty(neighbors.shape, np.int64)
-    for row, of_query in enumerate(neighbors):
-        order = np.argsort(-to_lists[row], kind="stable")  # (L,)
-        rank_by_list = np.empty(store.lists, np.int64)
-        rank_by_list[order] = np.arange(store.lists)
-        ranks[row] = rank_by_list[store.assign(store.get(of_query))]
+    rank_by_list = np.empty(store.lists, np.int64)
+    for row, to_lists in enumerate(queries @ store.centroids.T):  # (L,) each
+        rank_by_list[np.argsort(-to_lists, kind="stable")] = np.arange(store.lists)
+        ranks[row] = rank_by_list[list_by_neighbor[row]]
     return ranks
 
 
