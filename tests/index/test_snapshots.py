@@ -270,6 +270,49 @@ def test_a_loaded_snapshot_outlives_its_files(tmp_path):
     np.testing.assert_array_equal(snapshot.vector(entries[3].entry_id), make_vectors(10)[3])
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"family": ["mason"]},
+        {"family": ["mason", "mining", "unknown"], "group": ["g1", "g5", "g8"]},
+        {"species": ["Osmia bicornis"], "license": ["CC0"], "path": ["mason/Ünicode 3.jpg"]},
+        {"credit": []},
+    ],
+)
+def test_entries_are_selected_by_what_is_known_of_them(tmp_path, wanted):
+    entries = make_entries(30)
+    publish(tmp_path, count=30)
+
+    selected = load_snapshot(tmp_path).entries.select(**wanted)
+
+    expected = [e.id64 for e in entries if all(getattr(e, field) in values for field, values in wanted.items())]
+    np.testing.assert_array_equal(selected, sorted(expected))
+    assert selected.dtype == np.int64
+
+
+def test_a_search_by_metadata_finds_the_nearest_of_those_selected(tmp_path):
+    entries, vectors = make_entries(200), make_vectors(200)
+    publish_snapshot(
+        tmp_path, entries=entries, vectors=vectors, fingerprint=FINGERPRINT, search=SearchSettings(kind="ivf")
+    )
+    snapshot = load_snapshot(tmp_path)
+
+    allowed = snapshot.entries.select(family=["honey"], group=[f"g{number}" for number in range(100)])
+    hits = snapshot.vectors.search(vectors[:1], 5, allowed=allowed)
+
+    rows = [row for row, entry in enumerate(entries) if entry.family == "honey" and entry.group and row < 100]
+    nearest = sorted(rows, key=lambda row: -float(vectors[row] @ vectors[0]))[:5]
+    assert hits.ids[0].tolist() == [entries[row].id64 for row in nearest]
+
+
+def test_selecting_by_what_no_entry_has_is_refused(tmp_path):
+    publish(tmp_path)
+
+    with pytest.raises(ValueError, match="no field 'colour' to select by, expected family, path, group, species"):
+        load_snapshot(tmp_path).entries.select(colour=["red"])
+
+
 def test_unknown_entries_are_named(tmp_path):
     publish(tmp_path)
     snapshot = load_snapshot(tmp_path)

@@ -38,6 +38,8 @@ CREATE TABLE entries (
 """
 COLUMNS = 'family, path, "group", species, source, license, credit, sha256'
 
+SELECTABLE = ("family", "path", "group", "species", "source", "license", "credit")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
@@ -198,3 +200,29 @@ class EntryTable:
         """Return the ids of the entries of these families, ascending; unknown families have none."""
         codes = [code for code, family in enumerate(self.families) if family in families]
         return self.ids[np.isin(self.family_codes, codes)]
+
+    def select(self, **wanted: Collection[str]) -> NDArray[np.int64]:
+        """Return the ids of the entries that have one of the wanted values in each of the named fields, ascending.
+
+        The result is what a search is allowed to find; see `VectorStore.search`.
+
+        Args:
+            wanted: the values of a field of `Entry`: family, path, group, species, source, license or credit.
+
+        Raises:
+            ValueError: entries have no such field.
+
+        Example:
+            >>> table.select(species={"Osmia bicornis"}, license={"CC0", "CC-BY-4.0"})  # doctest: +SKIP
+            array([-6917529027641081856,  1152921504606846976])
+        """
+        unknown = sorted(wanted.keys() - set(SELECTABLE))
+        if unknown:
+            raise ValueError(f"entries have no field {unknown[0]!r} to select by, expected {', '.join(SELECTABLE)}")
+        # As JSON, the values are one parameter, however many there are; the fields are among the constants.
+        conditions = [f'"{field}" IN (SELECT value FROM json_each(?))' for field in wanted]  # noqa: S608
+        values = [json.dumps(sorted(of_field)) for of_field in wanted.values()]
+        statement = f"SELECT id FROM entries WHERE {' AND '.join(conditions) or 'true'} ORDER BY id"  # noqa: S608
+        with self._lock:
+            rows = self._connection.execute(statement, values).fetchall()
+        return np.array([row[0] for row in rows], np.int64)

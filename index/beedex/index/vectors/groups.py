@@ -57,6 +57,7 @@ def search_groups(
         ValueError: there isn't one label for each vector, *count* or *size* is below 1, or a query is no unit vector.
 
     Example:
+        >>> from beedex.index.vectors import ExactStore
         >>> store = ExactStore(2)
         >>> store.add(np.array([4, 7, 8]), np.array([[1, 0], [0, 1], [0, 1]], np.float32))
         >>> search_groups(store, np.array([[0.6, 0.8]], np.float32), np.array([0, 1, 1]), count=1)
