@@ -172,9 +172,9 @@ def test_a_reader_in_another_process_never_sees_a_half_state(tmp_path):
     reader, ready = start_python(READER, tmp_path)
 
     # Only the newest is kept, so that the reader is also caught between the pointer and the files.
-    for number in range(2, 40):
+    for number in range(2, 201):
         publish(tmp_path, count=number + 2, seed=number, keep=1)
-    output, _ = reader.communicate("stop\n", timeout=30)
+    output, _ = reader.communicate("stop\n", timeout=60)
 
     looks, *seen = map(int, output.split())
     assert (ready, reader.returncode) == ("ready", 0)

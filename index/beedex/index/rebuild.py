@@ -177,12 +177,9 @@ class _Run:
         """Embed what the catalog lacks, of the gallery and of the entries that were put in."""
         known = self._catalog.list_embedded(self._bundle.card.fingerprint)
         known |= self._take_over(settlement, known)
-        paths = {sha256: self._gallery.root / copies[0].path for sha256, copies in self._contents.photos.items()}
-        for sha256 in settlement.entries:
-            paths.setdefault(sha256, locate_photo(self._index_dir, sha256))
-        for sha256 in settlement.taken_out:
-            paths.pop(sha256, None)
-        new = {sha256: path for sha256, path in paths.items() if sha256 not in known and sha256 not in self._failed}
+        wanted = [*self._contents.photos, *(settlement.entries.keys() - self._contents.photos.keys())]
+        # Of 100,000 photos that are known, making a path of each would take a second.
+        new = {sha256: self._locate(sha256) for sha256 in wanted if sha256 not in known and sha256 not in self._failed}
         if not new:
             return
         with self._report("embedding", len(new)) as advance:
@@ -207,6 +204,10 @@ class _Run:
                 path = settlement.entries[sha256].path
                 skipped.append(SkippedPhoto(path=path, reason=reason, message=str(error)))
         return tuple(sorted(skipped, key=lambda skip: skip.path))
+
+    def _locate(self, sha256: str) -> Path:
+        copies = self._contents.photos.get(sha256)
+        return self._gallery.root / copies[0].path if copies else locate_photo(self._index_dir, sha256)
 
     def _take_over(self, settlement: Settlement, known: set[str]) -> set[str]:
         """Keep the vectors that came with changes, if they are of this embedder, and return their photos' sha256."""
