@@ -17,6 +17,7 @@ from werkzeug.test import Client
 
 from beedex.index.bundle import load_bundle
 from beedex.index.durable import sha256_file
+from beedex.index.embedder import Embedder
 from beedex.index.gallery import scan_gallery
 from beedex.index.inspection import inspect_gallery
 
@@ -115,6 +116,25 @@ def test_the_card_has_thresholds_for_the_asked_rate_and_their_evidence(small_run
     assert calibration.open_set_auroc is not None
     assert calibration.open_set_auroc.low <= calibration.open_set_auroc.value <= calibration.open_set_auroc.high
     assert calibration.calibration_error is not None
+
+
+def test_the_bundle_knows_how_familiar_a_photo_is(small_run) -> None:
+    """Its network on OpenVINO, its file and its threshold belong together."""
+    bundle = load_bundle(small_run.bundle)
+    measure, calibration = bundle.read_familiarity(), bundle.card.calibration
+    assert measure is not None
+    assert calibration is not None
+    assert calibration.familiarity is not None
+    noise = np.random.default_rng(0).integers(0, 256, (299, 299, 3), dtype=np.uint8)
+    with Embedder.load(small_run.bundle) as embedder:
+        photos = [embedder.prepare_photo(path) for path in sorted((small_run.home / "gallery").rglob("*_00?.jpg"))]
+        trained, strange = measure.measure(embedder.features(np.stack(photos))), embedder.submit_whole(noise).result()
+
+    assert len(trained) == SMALL_PHOTOS
+    assert trained.mean() == pytest.approx(0.5, abs=0.1)  # each part of their distance is 1 on average
+    assert trained.min() > calibration.familiarity.unfamiliar_below
+    assert measure.measure(strange.features[np.newaxis])[0] < calibration.familiarity.unfamiliar_below
+    assert calibration.familiarity.false_accept_rate is not None
 
 
 def test_what_is_printed_is_what_the_card_says(small_run) -> None:

@@ -30,7 +30,7 @@ FAMILIARITY_NAME = "familiarity.npz"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Familiarity:
-    """A measure that `beedex.training` fits; 2 to 4 MB on disk, 30,720 features a third of a millisecond a photo.
+    """A measure that `beedex.training` fits; 2 to 4 MB on disk.
 
     Attributes:
         mean: (F,) of the training photos' features.
