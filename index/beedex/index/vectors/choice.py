@@ -19,6 +19,9 @@ from beedex.index.vectors.tuning import TUNED_DEPTHS, estimate_visited, tune_eff
 
 __all__ = ["DEFAULT_SETTINGS", "EXACT_PLAN", "EXACT_UP_TO", "SearchPlan", "SearchSettings", "build_store", "load_store"]
 
+# tests/benchmarks/vector_search.py on one core of an EPYC of 2024, 128 dimensions, 99 % of the 10 nearest found: lists
+# answer 2.5 times as often as exact search at 3,000 vectors, 4 at 10,000, 7 to 9 at 30,000, 20 at 50,000, 34 to 39 at
+# 100,000 and 85 at 300,000. Up to here they would give up a neighbor in a hundred to save less than a millisecond.
 EXACT_UP_TO = 50_000
 
 # Lists by the square root of the number of vectors, and the vectors that a list has at least.
