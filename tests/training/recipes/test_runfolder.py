@@ -152,3 +152,35 @@ def test_parts_of_a_unit_write_to_files_and_logs_of_their_own(tmp_path) -> None:
 
     assert files == {f"final-{part}.checkpoint" for part in outlets}
     assert {part: outlet.events for part, outlet in outlets.items()} == opened
+
+
+RACER = """
+import sys
+from pathlib import Path
+from beedex.training.errors import TrainingError
+from beedex.training.recipes.runfolder import open_run_folder
+
+done = busy = 0
+while done < 200:
+    try:
+        with open_run_folder(Path(sys.argv[1]), "the same") as folder:
+            (folder.path / "work").write_text("alone")
+            done += 1
+    except TrainingError:
+        busy += 1
+print(done)
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_end_and_begin_at_once_meet_nothing_but_a_refusal(tmp_path) -> None:
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, tmp_path / "bees"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+
+    for racer in racers:
+        output, errors = racer.communicate(timeout=120)
+        assert (racer.returncode, output) == (0, "200\n"), errors

@@ -184,3 +184,16 @@ def test_up_to_64_families_look_different() -> None:
 
     assert len(set(markers)) == 64
     assert len({marker.colour for marker in markers[:8]}) == len({marker.shape for marker in markers[:8]}) == 8
+
+
+def test_counts_of_crowded_bins_are_not_written_over_one_another() -> None:
+    bins = [
+        ReliabilityBin(confidence=confidence, right=Figure(value=0.5, low=0.2, high=0.8), count=1234)
+        for confidence in (0.2, 0.9, 0.95, 0.97, 0.99)
+    ]
+
+    diagram = plot_reliability(bins)
+
+    assert diagram is not None
+    assert [dot.label for dot in diagram.dots] == ["1234", "1234", "", "", ""]
+    assert "Confidence 0.95" in diagram.summary

@@ -4,6 +4,7 @@ It lies beside the bundle that the run will write, and is deleted when that is w
 that decides its outcome; a folder with another key is another run's, and is cleared. Only one process works in it.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -25,6 +26,9 @@ __all__ = ["RunFolder", "open_run_folder"]
 
 KEY_NAME = "key"
 SUFFIX = ".training"
+
+# How often a folder is opened that other processes delete meanwhile: a run that finishes does so once.
+ATTEMPTS = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,15 +82,41 @@ def open_run_folder(out: Path, key: str) -> Iterator[RunFolder]:
         OSError: it can't be written.
     """
     path = out.parent / f".{out.name}{SUFFIX}"
-    path.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = _open_alone(path, out)
     try:
-        _lock(descriptor, out)
         _take_over(path, key)
         yield RunFolder(path=path, key=key)
         shutil.rmtree(path)
     finally:
         os.close(descriptor)
+
+
+def _open_alone(path: Path, out: Path) -> int:
+    """Return the descriptor of the folder, made if need be and locked; closing it lets go."""
+    for attempts_left in reversed(range(ATTEMPTS)):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDONLY)
+        except (FileExistsError, FileNotFoundError):
+            if attempts_left == 0:
+                raise
+            continue  # a process that was done deleted it in between
+        try:
+            _lock(descriptor, out)
+            if _is_at(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # it was deleted before it was locked
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(descriptor: int, out: Path) -> None:

@@ -14,6 +14,8 @@ SIDE_PX, LEFT_PX, TOP_PX = 280.0, 46.0, 12.0
 COUNTS_TOP_PX, COUNTS_HEIGHT_PX = 330.0, 44.0
 LARGEST_RADIUS_PX, SMALLEST_RADIUS_PX = 9.0, 3.0
 COUNT_WIDTH_PX = 12.0
+# A digit of the labels, which are set in 12 px.
+COUNT_DIGIT_PX = 7.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,7 @@ class Dot:
     bar_left: str
     bar_top: str
     bar_height: str
-    count: int
+    label: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,17 @@ def plot_reliability(bins: Sequence[ReliabilityBin]) -> ReliabilityDiagram | Non
         return None
     most = max(row.count for row in filled)
     ticks = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+    labelled_to = -np.inf
+    dots = []
+    for row in sorted(filled, key=lambda row: row.confidence):
+        place = row.confidence * SIDE_PX
+        width = COUNT_DIGIT_PX * (len(str(row.count)) + 1)
+        # Bins of equal counts crowd where confidence is high; the table below the diagram has every number.
+        fits = place - width / 2 >= labelled_to
+        labelled_to = place + width / 2 if fits else labelled_to
+        dots.append(_draw(row, most, label=str(row.count) if fits else ""))
     return ReliabilityDiagram(
-        dots=tuple(_draw(row, most) for row in filled),
+        dots=tuple(dots),
         x_ticks=tuple((_x(tick), f"{tick:.1f}") for tick in ticks),
         y_ticks=tuple((_y(tick), f"{tick:.1f}") for tick in ticks),
         summary=" ".join(
@@ -59,7 +70,7 @@ def plot_reliability(bins: Sequence[ReliabilityBin]) -> ReliabilityDiagram | Non
     )
 
 
-def _draw(row: ReliabilityBin, most: int) -> Dot:
+def _draw(row: ReliabilityBin, most: int, *, label: str) -> Dot:
     height = max(1.0, row.count / most * COUNTS_HEIGHT_PX)
     known = np.isfinite([row.right.low, row.right.high]).all()
     return Dot(
@@ -73,7 +84,7 @@ def _draw(row: ReliabilityBin, most: int) -> Dot:
         bar_left=_write(LEFT_PX + row.confidence * SIDE_PX - COUNT_WIDTH_PX / 2),
         bar_top=_write(COUNTS_TOP_PX + COUNTS_HEIGHT_PX - height),
         bar_height=_write(height),
-        count=row.count,
+        label=label,
     )
 
 
