@@ -106,23 +106,13 @@ def build_store(
     """
     count, dimension = vectors.shape
     order = np.argsort(ids)
-    lists = _count_lists(count)
-    mapped = _must_map(count, dimension, lists, settings)
+    mapped = _must_map(count, dimension, settings)
     if mapped or settings.kind == "ivf" or (settings.kind == "auto" and count > EXACT_UP_TO):
-        store = _fill(IvfStore.train(_draw_sample(vectors, order, lists), lists), ids, vectors, order)
-        store.efforts = tune_efforts(store, settings.recall)
-        share = estimate_visited(store, store.choose_effort(TUNED_DEPTHS[0]))
-        if mapped or settings.kind == "ivf" or share <= WORTHWHILE_SHARE:
-            plan = SearchPlan(
-                kind="ivf",
-                lists=lists,
-                efforts=store.efforts,
-                mapped=mapped,
-                memory_bytes=_estimate_memory(count, dimension, lists, mapped=mapped),
-            )
-            return store, plan
-    exact = _fill(ExactStore(dimension), ids, vectors, order)
-    return exact, SearchPlan(memory_bytes=_estimate_memory(count, dimension, 0, mapped=False))
+        built = _build_lists(ids, vectors, order, settings, mapped=mapped)
+        if built is not None:
+            return built
+    store = _fill(ExactStore(dimension), ids, vectors, order)
+    return store, SearchPlan(memory_bytes=_estimate_memory(count, dimension, 0, mapped=False))
 
 
 def load_store(path: Path, plan: SearchPlan) -> FaissStore:
@@ -134,16 +124,37 @@ def load_store(path: Path, plan: SearchPlan) -> FaissStore:
     return IvfStore.load(path, plan.efforts, mapped=plan.mapped) if plan.kind == "ivf" else ExactStore.load(path)
 
 
+def _build_lists(
+    ids: NDArray[np.int64],
+    vectors: NDArray[np.float32],
+    order: NDArray[np.int64],
+    settings: SearchSettings,
+    *,
+    mapped: bool,
+) -> tuple[IvfStore, SearchPlan] | None:
+    """Build and tune inverted lists; None if exact search is as good and nobody asked for them."""
+    count, dimension = vectors.shape
+    lists = _count_lists(count)
+    store = _fill(IvfStore.train(_draw_sample(vectors, order, lists), lists), ids, vectors, order)
+    store.efforts = tune_efforts(store, settings.recall)
+    share = estimate_visited(store, store.choose_effort(TUNED_DEPTHS[0]))
+    if settings.kind == "auto" and not mapped and share > WORTHWHILE_SHARE:
+        return None
+    memory_bytes = _estimate_memory(count, dimension, lists, mapped=mapped)
+    return store, SearchPlan(kind="ivf", lists=lists, efforts=store.efforts, mapped=mapped, memory_bytes=memory_bytes)
+
+
 def _count_lists(count: int) -> int:
     return max(1, min(round(LISTS_PER_ROOT * math.sqrt(count)), count // VECTORS_PER_LIST))
 
 
-def _must_map(count: int, dimension: int, lists: int, settings: SearchSettings) -> bool:
+def _must_map(count: int, dimension: int, settings: SearchSettings) -> bool:
     """Say whether the vectors must stay in their file."""
     if settings.memory_mb is None:
         return False
     budget = settings.memory_mb << 20
-    needed = _estimate_memory(count, dimension, 0 if settings.kind == "exact" else lists, mapped=False)
+    lists = 0 if settings.kind == "exact" else _count_lists(count)
+    needed = _estimate_memory(count, dimension, lists, mapped=False)
     if needed <= budget:
         return False
     least = needed if settings.kind == "exact" else _estimate_memory(count, dimension, lists, mapped=True)

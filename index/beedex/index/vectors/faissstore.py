@@ -19,8 +19,8 @@ from beedex.index.vectors.store import Hits, check_ids, check_unit_vectors
 __all__ = ["FaissStore", "limit_threads"]
 
 # Up to this share of a store, allowed vectors are gathered and compared; beyond, all are passed through with a filter.
-# At a million vectors of 128, gathering is 14 to 17 times as quick where 0.1 % are allowed, 2.5 times at 1 %, 1.4 to
-# 1.8 times at 3 %, and 1 to 1.6 times at 10 % (tests/benchmarks/vector_search.py).
+# At a million vectors of 128, gathering is 11 to 17 times as quick where 0.1 % are allowed, 1.8 to 2.8 times at 1 %,
+# 1.4 to 1.8 times at 3 %, and 0.9 to 1.6 times at 10 % (tests/benchmarks/vector_search.py).
 FEW_ALLOWED = 0.1
 
 BATCH_THREADS: int = faiss.omp_get_max_threads()

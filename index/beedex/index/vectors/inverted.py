@@ -1,8 +1,8 @@
 """Approximate search by inverted lists: the vectors in the lists nearest to a query are looked at.
 
-HNSW was measured beside it and not taken (tests/benchmarks/vector_search.py: clustered vectors of 128, equal recall, one
-thread). At 100,000 vectors it answers half as often, at a million a fifth to a half as often; it is built 1.5 to 4 times
-as long, takes 15 % more memory, cannot forget a vector, and comes out the same twice only if one thread builds it.
+HNSW was measured beside it and not taken (tests/benchmarks/vector_search.py: clustered vectors of 128, equal recall,
+one thread). At 100,000 vectors it answers half as often, at a million a fifth to a half as often; it is built 1.5 to 4
+times as long, takes 15 % more memory, cannot forget a vector, and is the same twice only if one thread builds it.
 
 Shape letters: Q queries, N stored vectors, L lists, K neighbors, D dimension.
 """
