@@ -1,4 +1,4 @@
-"""Builds an index in child processes that die by SIGKILL: a program that test_rebuild_faults.py runs and talks to.
+"""Builds an index in child processes that die by SIGKILL: a program that conftest.py runs and talks to.
 
 Each line on standard input is one build: ``INDEX event N`` dies at its N-th file operation inside the index,
 ``INDEX after SECONDS`` is killed from outside. Each is answered with the signal that ended it, 0 if it came to its

@@ -13,7 +13,7 @@ from beedex.index.index_commands import app
 from beedex.index.rebuild import build_index
 from beedex.index.snapshots import current_version
 
-COMMANDS = ("build", "status", "list", "verify", "activate", "rollback")
+COMMANDS = ("build", "status", "list", "verify", "activate", "rollback", "prune", "upsert", "relabel", "delete")
 
 
 def run(*arguments):
@@ -149,7 +149,8 @@ def test_verify_of_a_whole_index_finds_nothing(index_dir):
 
     assert result.exit_code == 0
     parts = [line.rsplit(maxsplit=1) for line in result.stdout.splitlines()]
-    assert [part[0].split()[0] for part in parts] == ["CURRENT", "snapshot", "snapshot", "embedder", "catalog"]
+    names = [part[0].split()[0] for part in parts]
+    assert names == ["CURRENT", "snapshot", "snapshot", "embedder", "catalog", "changes"]
     assert {part[1] for part in parts} == {"ok"}
     assert run_json("verify", index_dir)["ok"] is True
 

@@ -130,34 +130,6 @@ def test_something_else_in_place_of_a_part_is_one_error(tiny_gallery, tiny_bundl
         build_index(tiny_gallery, tiny_bundle, index_dir)
 
 
-class Killer:
-    """Starts builds that are killed; see killed_builds.py."""
-
-    def __init__(self, gallery, bundle):
-        program = Path(__file__).with_name("killed_builds.py")
-        self._process = subprocess.Popen(
-            [sys.executable, program, gallery, bundle], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def build(self, index_dir, how, amount):
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{index_dir} {how} {amount}\n")
-        self._process.stdin.flush()
-        ended_by, events = map(int, self._process.stdout.readline().split())
-        return ended_by, events
-
-    def close(self):
-        self._process.communicate(timeout=30)
-
-
-@pytest.fixture
-def killer(tiny_gallery, tiny_bundle):
-    killer = Killer(tiny_gallery, tiny_bundle)
-    yield killer
-    killer.close()
-
-
 def count_committed(index_dir):
     if not (index_dir / "catalog.sqlite").exists():
         return 0

@@ -13,8 +13,16 @@ if TYPE_CHECKING:
 __all__ = ["add_change_commands"]
 
 IndexDir = Annotated[Path, typer.Argument(help="The index directory.", metavar="DIR")]
+
+
+def _check_family(family: str) -> str:
+    if not family.strip():
+        raise typer.BadParameter("an entry needs a family, received nothing but blanks")
+    return family
+
+
 EntryId = Annotated[str, typer.Argument(help="16 hex digits, as answers show them.", metavar="ENTRY")]
-Family = Annotated[str, typer.Option(help="The photo's label.", metavar="NAME")]
+Family = Annotated[str, typer.Option(help="The photo's label.", metavar="NAME", callback=_check_family)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -39,7 +47,7 @@ def upsert(
     Programs that hold the index open find them at once, a server when it starts; the next build makes them part of a
     snapshot.
     """
-    from beedex.index.errors import PhotoError
+    from beedex.index.errors import IndexDirectoryError, PhotoError
     from beedex.index.index import Index
 
     entries, failures = [], []
@@ -49,6 +57,8 @@ def upsert(
                 entries.append(index.upsert(photo, family, group=group, credit=credit))
             except PhotoError as error:
                 failures.append({"photo": str(photo), "reason": str(error.reason), "message": str(error)})
+            except ValueError as error:
+                raise IndexDirectoryError(f"{directory}: {photo}: {error}") from error
     _print_entries(entries, verb="put in", as_json=as_json, failures=failures)
     if failures:
         raise typer.Exit(1)

@@ -7,15 +7,11 @@ A change is on the disk before it is acknowledged, and counts for every search t
 and in others. The next build makes it part of a snapshot: then it is *settled*, and kept only to be repeated by later
 builds while the gallery says otherwise. The gallery has the last word: when its label of a changed photo is another one
 than at the build that settled the change, the change is dropped.
-
-The file keeps SQLite's rollback journal and not WAL: readers of a directory that they may not write to can open it.
 """
 
 import sqlite3
-import threading
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +20,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from beedex.index.changefile import ChangeFile
 from beedex.index.durable import make_directory, replace_file, sha256_file
 from beedex.index.entries import Entry
 from beedex.index.errors import IndexDirectoryError
@@ -33,37 +30,6 @@ __all__ = ["CHANGES_NAME", "Change", "ChangeLog", "locate_photo"]
 
 CHANGES_NAME = "changes.sqlite"
 PHOTOS_NAME = "photos"
-
-SCHEMA_VERSION = 1
-
-# "bchg" in ASCII: SQLite's mark for a file that belongs to an application.
-APPLICATION_ID = 0x62636867
-
-# How long a reader waits for a commit, and a writer for another one.
-BUSY_TIMEOUT_S = 10.0
-
-CREATE_TABLES = (
-    """CREATE TABLE changes (
-        sha256 TEXT PRIMARY KEY,
-        sequence INTEGER NOT NULL,
-        family TEXT, -- NULL: taken out
-        path TEXT NOT NULL,
-        "group" TEXT,
-        species TEXT NOT NULL,
-        source TEXT NOT NULL,
-        license TEXT NOT NULL,
-        credit TEXT NOT NULL,
-        fingerprint TEXT NOT NULL,
-        vector BLOB, -- (D,) little-endian float32; NULL: taken out
-        settled INTEGER NOT NULL,
-        gallery_family TEXT, -- at the build that settled it; NULL: the photo was not in the gallery
-        checksum INTEGER NOT NULL
-    )""",
-    "CREATE TABLE counter (last INTEGER NOT NULL)",
-    "INSERT INTO counter VALUES (0)",
-    f"PRAGMA application_id = {APPLICATION_ID}",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
-)
 
 COLUMNS = (
     'sha256, sequence, family, path, "group", species, source, license, credit, fingerprint, vector, settled, '
@@ -83,7 +49,7 @@ class Change:
         fingerprint: of the embedder that made the vector.
         vector: (D,) float32 of norm 1; None if the photo was taken out.
         is_settled: whether a build has made it part of a snapshot.
-        gallery_family: the gallery's label at that build; None if the gallery did not hold the photo.
+        gallery_family: the gallery's label at the last build; None if the gallery did not hold the photo.
     """
 
     sequence: int
@@ -109,13 +75,17 @@ class ChangeLog:
 
     def __init__(self, index_dir: Path) -> None:
         self._index_dir = index_dir
-        self._path = index_dir / CHANGES_NAME
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._seen: tuple[int, ...] = ()
-        self._own_changes = 0
+        self._file = ChangeFile(index_dir / CHANGES_NAME)
 
-    def put(self, entry: Entry, vector: NDArray[np.float32], fingerprint: str, *, photo: bytes | None = None) -> None:
+    def put(
+        self,
+        entry: Entry,
+        vector: NDArray[np.float32],
+        fingerprint: str,
+        *,
+        photo: bytes | None = None,
+        gallery_family: str | None = None,
+    ) -> None:
         """Put an entry in, or in place of what is known of its photo; it is on the disk when this returns.
 
         Args:
@@ -123,43 +93,49 @@ class ChangeLog:
             vector: (D,) float32 of norm 1.
             fingerprint: of the embedder that made the vector.
             photo: its bytes, to be kept; None where the gallery holds them.
+            gallery_family: the gallery's label at the last build; an earlier change of the photo knows better.
         """
-        change = Change(sequence=0, sha256=entry.sha256, entry=entry, fingerprint=fingerprint, vector=vector)
+        change = Change(
+            sequence=0,
+            sha256=entry.sha256,
+            entry=entry,
+            fingerprint=fingerprint,
+            vector=vector,
+            gallery_family=gallery_family,
+        )
         self._write(change, photo=photo)
 
-    def take_out(self, sha256: str) -> None:
-        """Take a photo out; that is on the disk when this returns."""
-        self._write(Change(sequence=0, sha256=sha256, entry=None))
+    def take_out(self, sha256: str, *, gallery_family: str | None = None) -> None:
+        """Take a photo out, of which the gallery said *gallery_family*; that is on the disk when this returns."""
+        self._write(Change(sequence=0, sha256=sha256, entry=None, gallery_family=gallery_family))
 
     def version(self) -> tuple[int, ...]:
         """Return what is another value after every change, in whichever process; costs one small read."""
-        with self._lock, self._explain():
-            connection = self._open_existing()
-            if connection is None:
-                return ()
-            return (*connection.execute("PRAGMA data_version").fetchone(), self._own_changes)
+        return self._file.version()
 
     def read(self) -> list[Change]:
         """Return every change, oldest first."""
-        with self._lock, self._explain():
-            connection = self._open_existing()
+        with self._file.read() as connection:
             if connection is None:
                 return []
             rows = connection.execute(f"SELECT {COLUMNS}, checksum FROM changes ORDER BY sequence").fetchall()  # noqa: S608 - the columns are a constant
         return [self._parse(row) for row in rows]
 
+    def list_photos(self) -> set[str]:
+        """Return the sha256 of the photos that are kept."""
+        return {path.name for path in self._find_photos() if not path.name.startswith(".")}
+
     def check(self) -> None:
         """Check every page, row and kept photo; raises IndexDirectoryError at the first damage."""
-        with self._lock, self._explain():
-            connection = self._open_existing()
-            if connection is None:
-                return
-            (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        with self._file.read() as connection:
+            finding = "ok" if connection is None else connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if finding != "ok":
-            raise self._call_damaged(finding)
+            raise self._file.call_damaged(finding)
         for change in self.read():
             path = locate_photo(self._index_dir, change.sha256)
-            if path.exists() and sha256_file(path) != change.sha256:
+            with explain_os_errors(self._index_dir, "read"):
+                is_damaged = path.exists() and sha256_file(path) != change.sha256
+            if is_damaged:
                 raise IndexDirectoryError(
                     f"{path} is damaged: its sha256 is not its name; put the photo in again with `beedex index upsert`"
                 )
@@ -167,54 +143,70 @@ class ChangeLog:
     def settle(self, kept: Mapping[Change, str | None], dropped: Iterable[Change]) -> None:
         """Note that a build has published changes; those that came meanwhile stay as they are.
 
-        Photos that only dropped changes, or changes that took them out, needed are deleted.
+        Kept photos that no change needs any more are deleted.
 
         Args:
             kept: settled changes and the gallery's label of their photo, None where it has none.
             dropped: changes that the gallery agrees with by now, or overrules.
         """
-        with self._transaction() as connection:
-            for change in dropped:
-                done = connection.execute(
-                    "DELETE FROM changes WHERE sha256 = ? AND sequence = ?", (change.sha256, change.sequence)
-                )
-                if done.rowcount:
-                    locate_photo(self._index_dir, change.sha256).unlink(missing_ok=True)
+        with self._file.write() as connection:
+            connection.executemany(
+                "DELETE FROM changes WHERE sha256 = ? AND sequence = ?",
+                [(change.sha256, change.sequence) for change in dropped],
+            )
             for change, family in kept.items():
                 values = _list_values(change, change.sequence, settled=True, gallery_family=family)
-                done = connection.execute(
+                connection.execute(
                     "UPDATE changes SET settled = 1, gallery_family = ?, checksum = ? "
                     "WHERE sha256 = ? AND sequence = ?",
                     (family, _checksum(values), change.sha256, change.sequence),
                 )
-                if done.rowcount and change.entry is None:
-                    locate_photo(self._index_dir, change.sha256).unlink(missing_ok=True)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Delete the photos that no change puts in, and what killed processes left of others."""
+        if not any(self._find_photos()):
+            return
+        # After the commit that made them needless, so that none is missed if that fails; in a transaction, so that
+        # none is written meanwhile.
+        with self._file.write() as connection, explain_os_errors(self._index_dir, "written"):
+            needed = {row[0] for row in connection.execute("SELECT sha256 FROM changes WHERE family IS NOT NULL")}
+            for path in self._find_photos():
+                if path.name not in needed:
+                    path.unlink()
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        self._file.close()
 
     def _write(self, change: Change, *, photo: bytes | None = None) -> None:
-        with self._transaction() as connection:
+        with self._file.write() as connection:
             if photo is not None:
-                # In the transaction: a build that drops the photo's former change deletes its copy.
+                # In the transaction: a build deletes copies that no change needs.
                 path = locate_photo(self._index_dir, change.sha256)
                 with explain_os_errors(path, "written"):
                     make_directory(path.parent)
                     replace_file(path, photo)
             connection.execute("UPDATE counter SET last = last + 1")
             (sequence,) = connection.execute("SELECT last FROM counter").fetchone()
-            values = _list_values(change, sequence, settled=False, gallery_family=None)
+            former = self._find(connection, change.sha256)
+            gallery_family = change.gallery_family if former is None else former.gallery_family
+            values = _list_values(change, sequence, settled=False, gallery_family=gallery_family)
             marks = ", ".join("?" * (COLUMN_COUNT + 1))
             connection.execute(f"INSERT OR REPLACE INTO changes VALUES ({marks})", (*values, _checksum(values)))  # noqa: S608 - only ? marks are added
+
+    def _find(self, connection: sqlite3.Connection, sha256: str) -> Change | None:
+        row = connection.execute(f"SELECT {COLUMNS}, checksum FROM changes WHERE sha256 = ?", (sha256,)).fetchone()  # noqa: S608 - the columns are a constant
+        return None if row is None else self._parse(row)
+
+    def _find_photos(self) -> list[Path]:
+        with explain_os_errors(self._index_dir, "read"):
+            return list((self._index_dir / PHOTOS_NAME).glob("*/*"))
 
     def _parse(self, row: tuple[Any, ...]) -> Change:
         *values, checksum = row
         if checksum != _checksum(values):
-            raise self._call_damaged(f"the change of photo {str(values[0])[:12]}")
+            raise self._file.call_damaged(f"the change of photo {str(values[0])[:12]}")
         sha256, sequence, family, path, group, species, source, license_, credit = values[:9]
         fingerprint, vector, settled, gallery_family = values[9:]
         entry = None
@@ -239,87 +231,6 @@ class ChangeLog:
             gallery_family=gallery_family,
         )
 
-    def _open_existing(self) -> sqlite3.Connection | None:
-        """Return the connection, opened for reading if need be; None where there is no file yet."""
-        if self._connection is None and self._path.exists():
-            self._connection = self._connect("rw" if _is_writable(self._path) else "ro")
-        return self._connection
-
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"{self._path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            timeout=BUSY_TIMEOUT_S,
-            isolation_level=None,  # transactions are begun by name
-            check_same_thread=False,  # the lock is held for every use
-        )
-        try:
-            self._check(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _check(self, connection: sqlite3.Connection) -> None:
-        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-        if (application_id, version, tables) == (0, 0, 0):
-            connection.execute("BEGIN IMMEDIATE")
-            # Another process may have been quicker.
-            if connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() == (0,):
-                for statement in CREATE_TABLES:
-                    connection.execute(statement)
-            connection.execute("COMMIT")
-        elif application_id != APPLICATION_ID:
-            raise IndexDirectoryError(
-                f"{self._path} belongs to another application, expected the changes of an index; move it away"
-            )
-        elif version != SCHEMA_VERSION:
-            raise IndexDirectoryError(
-                f"{self._path} was written by another version of beedex, expected schema version {SCHEMA_VERSION}, "
-                f"received {version}; use that version"
-            )
-        # Each commit reaches the disk: what was acknowledged stays so when the machine loses power.
-        connection.execute("PRAGMA synchronous = FULL")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._explain():
-            connection = self._open_existing()
-            if connection is None:
-                self._connection = connection = self._connect("rwc")
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                # A full disk makes SQLite roll back by itself.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-            # SQLite's own counter doesn't count what this connection commits.
-            self._own_changes += 1
-
-    @contextmanager
-    def _explain(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise IndexDirectoryError(
-                f"{self._path} can't be opened, read or written: {error}; look for missing permissions or a full disk; "
-                "what was acknowledged before is kept"
-            ) from error
-        # The text decoder of damaged strings raises the second one in some releases of Python.
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            raise self._call_damaged(str(error)) from error
-
-    def _call_damaged(self, finding: str) -> IndexDirectoryError:
-        return IndexDirectoryError(
-            f"{self._path} is damaged: {finding}; move it away to go on without the entries that were put in or taken "
-            "out since the last build"
-        )
-
     def __enter__(self) -> Self:
         return self
 
@@ -332,14 +243,6 @@ class ChangeLog:
 def locate_photo(index_dir: Path, sha256: str) -> Path:
     """Return where a photo that was put in lies, whether it is there or not."""
     return index_dir / PHOTOS_NAME / sha256[:2] / sha256
-
-
-def _is_writable(path: Path) -> bool:
-    try:
-        with path.open("r+b"):
-            return True
-    except OSError:
-        return False
 
 
 def _list_values(change: Change, sequence: int, *, settled: bool, gallery_family: str | None) -> tuple[Any, ...]:

@@ -4,6 +4,7 @@ The order is the one of https://lwn.net/Articles/457667/: write beside, fsync th
 rename, fsync the parent.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["make_directory", "replace_file", "sha256_file", "write_directory"]
+__all__ = ["create_file", "make_directory", "replace_file", "sha256_file", "write_directory"]
 
 # One read call's size: a file of any size is hashed in a megabyte of memory.
 READ_CHUNK_BYTES = 1 << 20
@@ -43,6 +44,24 @@ def make_directory(path: Path) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Put *data* at *path* atomically: a reader gets all of the old bytes or all of the new ones."""
+    with _write_beside(path, data) as temporary:
+        temporary.replace(path)
+    _sync(path.parent)
+
+
+def create_file(path: Path, data: bytes) -> None:
+    """Put *data* at *path* atomically, unless there is a file: of several writers the first one's stays."""
+    with _write_beside(path, data) as temporary:
+        # A rename would put the second writer's file in place of what the first one has got into its own.
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(temporary)
+        temporary.unlink()
+    _sync(path.parent)
+
+
+@contextmanager
+def _write_beside(path: Path, data: bytes) -> Iterator[Path]:
+    """Yield a file with *data*, on the disk, in the directory of *path*; the block moves or deletes it."""
     temporary = path.parent / f".{path.name}.{os.getpid()}.{threading.get_ident()}.partial"
     try:
         # Not mkstemp: its files are readable by their owner alone, and a server may run as another user.
@@ -50,11 +69,10 @@ def replace_file(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        yield temporary
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def list_versions(directory: IndexDir, *, as_json: AsJson = False) -> None:
 
 @index.command("verify", epilog="Example: beedex index verify index")
 def verify(directory: IndexDir, *, as_json: AsJson = False) -> None:
-    """Check every byte of an index: snapshots, embedders and catalog. Exits with 1 if anything is wrong."""
+    """Check every byte of an index: snapshots, embedders, catalog and changes. Exits with 1 if anything is wrong."""
     from beedex.index.overview import verify_index
 
     findings = []

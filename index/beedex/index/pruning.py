@@ -64,6 +64,7 @@ def prune_index(index_dir: Path, *, keep: int) -> PruneSummary:
         with explain_os_errors(index_dir, "written"):
             for fingerprint in embedders:
                 shutil.rmtree(locate_embedder(index_dir, fingerprint))
+        log.sweep()
         dropped = catalog.drop_embeddings({fingerprint: own | known for fingerprint, own in photos.items()})
     return PruneSummary(snapshots=unneeded, embedders=embedders, embeddings=dropped)
 
