@@ -44,7 +44,7 @@ def upsert(
 ) -> None:
     """Put photos into an index without a build, or relabel those that are there.
 
-    Programs that hold the index open find them at once, a server when it starts; the next build makes them part of a
+    Programs that hold the index open find them at once, a server within a second; the next build makes them part of a
     snapshot.
     """
     from beedex.index.errors import IndexDirectoryError, PhotoError

@@ -113,7 +113,7 @@ class Engine:
         Raises:
             NothingToCompareError: there is no other entry.
         """
-        if exclude is not None and self.searcher.snapshot.manifest.entries == 1:
+        if exclude is not None and len(self.searcher.view) == 1:
             raise NothingToCompareError(
                 f"snapshot {self.snapshot_version} holds only the entry {exclude}, which has no vote on itself; "
                 "index more photos",

@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from beedex.server.config import ServerConfig
 from beedex.server.engine import Engine, EngineSlot, open_engine
 from beedex.server.errors import ListenError
+from beedex.server.following import Follower
 from beedex.server.health import SERVICE_NAME as HEALTH_NAME
 from beedex.server.health import HealthServicer
 from beedex.server.services.embedding import EmbeddingService
@@ -104,12 +105,18 @@ async def serve(
     on_bound(address)
     loading = asyncio.create_task(asyncio.to_thread(load, config))
     stopping = asyncio.create_task(stop.wait())
+    follower, following = Follower(config, slot, traffic, load), None
     try:
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             slot.put(loading.result())
+            following = asyncio.create_task(follower.run())
             await health.open()
             on_ready(address, loading.result())
+            await asyncio.wait({stopping, following}, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                # It runs until it is cancelled: this is a fault, and a server that no longer follows must not go on.
+                following.result()
         await stopping
     finally:
         log.info("stopping: requests that were accepted have %g s", config.grace_s)
@@ -118,14 +125,19 @@ async def serve(
         lame_duck_s = min(MOST_LAME_DUCK_S, config.grace_s / 2)
         await traffic.wait_until_quiet(QUIET_S, at_most_s=lame_duck_s)
         await server.stop(config.grace_s - lame_duck_s)
-        await _close(loading)
+        await _close(loading, following, slot)
+        follower.close()
 
 
-async def _close(loading: "asyncio.Task[Engine]") -> None:
+async def _close(loading: "asyncio.Task[Engine]", following: "asyncio.Task[None] | None", slot: EngineSlot) -> None:
     """Close the engine, waiting for it first if the server was stopped while it loaded."""
+    if following is not None:
+        following.cancel()
+        await asyncio.wait({following})
     await asyncio.wait({loading})
     if loading.exception() is None:
-        await asyncio.to_thread(loading.result().close)
+        engine = loading.result() if following is None else slot.current
+        await asyncio.to_thread(engine.close)
 
 
 async def serve_until_signal(

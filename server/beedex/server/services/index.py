@@ -47,8 +47,8 @@ class IndexService(index_pb2_grpc.IndexServiceServicer):
             ),
             snapshot=index_pb2.Snapshot(
                 version=manifest.version,
-                entries=manifest.entries,
-                families=len(manifest.families),
+                entries=len(engine.searcher.view),
+                families=len(engine.searcher.families()),
                 index_kind=manifest.index_kind,
             ),
             limits=self._limits,

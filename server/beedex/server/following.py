@@ -1,0 +1,121 @@
+"""Following the index: what builds publish, operators activate and people change is served without a restart.
+
+A request is answered by the engine that it began with, so no reply mixes two states. The new state is loaded beside the
+old one, on a thread, and takes its place when it is whole; one that can't be served changes nothing but the log.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from beedex.index.bundle import CARD_NAME, load_bundle
+from beedex.index.changes import Change, ChangeLog
+from beedex.index.embedders import locate_embedder
+from beedex.index.errors import BeedexError
+from beedex.index.searcher import Searcher
+from beedex.index.snapshots import load_manifest, load_snapshot
+from beedex.index.versions import require_current, stamp_pointer
+from beedex.server.config import ServerConfig
+from beedex.server.engine import Engine, EngineSlot
+from beedex.server.traffic import TrafficWatch
+
+__all__ = ["Follower"]
+
+log = logging.getLogger(__name__)
+
+# What a look costs is three small reads; what it saves is an operator's wait.
+SECONDS_BETWEEN_LOOKS = 0.5
+
+
+class Follower:
+    """Keeps the slot's engine up to date with an index.
+
+    Args:
+        config: names the index.
+        slot: whose engine is replaced.
+        traffic: tells when nobody uses a former embedder any more.
+        load: opens an engine for another embedder, on a thread.
+    """
+
+    def __init__(
+        self, config: ServerConfig, slot: EngineSlot, traffic: TrafficWatch, load: Callable[[ServerConfig], Engine]
+    ) -> None:
+        self._config, self._slot, self._traffic, self._load = config, slot, traffic, load
+        self._changes = ChangeLog(config.index_dir)
+        self._state: tuple[object, ...] = ()
+        self._complaint = ""
+
+    async def run(self) -> None:
+        """Look at the index now and again, until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+
+    async def look(self) -> None:
+        """Serve the index as it is now; if it can't be served, say so once and keep the engine."""
+        engine = self._slot.current
+        try:
+            state = await asyncio.to_thread(self._read_state, engine)
+            if state == self._state:
+                return
+            fresh = await asyncio.to_thread(self._open, engine)
+        except BeedexError as error:
+            self._complain(str(error), engine)
+            return
+        self._slot.put(fresh)
+        # It was read before what it stands for: what came in between is seen by the next look.
+        self._state, self._complaint = state, ""
+        if fresh.snapshot_version != engine.snapshot_version:
+            log.info("serving snapshot %d now, %d before", fresh.snapshot_version, engine.snapshot_version)
+        if fresh.embedder is not engine.embedder:
+            await self._traffic.wait_for_present()
+            await asyncio.to_thread(engine.close)
+
+    def close(self) -> None:
+        """Close the file of changes."""
+        self._changes.close()
+
+    def _read_state(self, engine: Engine) -> tuple[object, ...]:
+        """Return what is another value when there may be something new."""
+        directory = self._config.index_dir
+        return (
+            self._changes.version(),
+            stamp_pointer(directory),
+            _stamp(locate_embedder(directory, engine.fingerprint) / CARD_NAME),
+        )
+
+    def _open(self, engine: Engine) -> Engine:
+        # Before the snapshot: a build settles changes once they are part of the current one.
+        changes = [change for change in self._changes.read() if not change.is_settled]
+        directory = self._config.index_dir
+        version = require_current(directory)
+        if version == engine.snapshot_version:
+            return self._renew(engine, engine.searcher, changes)
+        if load_manifest(directory, version).fingerprint != engine.fingerprint:
+            return self._load(self._config)
+        snapshot = load_snapshot(directory, version, expected_fingerprint=engine.fingerprint)
+        return self._renew(engine, Searcher(snapshot, engine.searcher.bundle), changes)
+
+    def _renew(self, engine: Engine, searcher: Searcher, changes: list[Change]) -> Engine:
+        """Return the engine with another searcher, which reads the calibration as it is now."""
+        bundle = load_bundle(locate_embedder(self._config.index_dir, engine.fingerprint), verify=False)
+        return replace(engine, searcher=Searcher(searcher.snapshot, bundle, changes=changes))
+
+    def _complain(self, complaint: str, engine: Engine) -> None:
+        if complaint != self._complaint:
+            log.error(
+                "the index changed to what can't be served; snapshot %d serves on: %s",
+                engine.snapshot_version,
+                complaint,
+            )
+        self._complaint = complaint
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return (status.st_ino, status.st_mtime_ns, status.st_size)
