@@ -28,16 +28,9 @@ def run_json(*arguments):
     return json.loads(run(*arguments, "--json").stdout)
 
 
-@pytest.fixture(scope="module")
-def built(tiny_gallery, tiny_bundle, tmp_path_factory):
-    path = tmp_path_factory.mktemp("built") / "index"
-    build_index(tiny_gallery, tiny_bundle, path)
-    return path
-
-
 @pytest.fixture
-def index_dir(built, tmp_path):
-    return Path(shutil.copytree(built, tmp_path / "index"))
+def index_dir(tiny_index_copy):
+    return tiny_index_copy
 
 
 @pytest.fixture

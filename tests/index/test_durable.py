@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from beedex.index.durable import replace_file, sha256_file, write_directory
+from beedex.index.durable import create_file, replace_file, sha256_file, write_directory
 
 
 class InterruptedWriteError(Exception):
@@ -95,3 +95,20 @@ def test_checksums_are_sha256(tmp_path: Path) -> None:
 
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_file(tmp_path / "file") == expected
+
+
+def test_of_several_writers_the_first_ones_file_stays(tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        create_file(tmp_path / "file", content)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"first"
+
+
+def test_a_file_that_can_not_be_made_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("a file")
+
+    with pytest.raises(NotADirectoryError):
+        create_file(tmp_path / "folder" / "file", b"content")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

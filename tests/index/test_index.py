@@ -3,22 +3,22 @@
 import hashlib
 import io
 import shutil
-import subprocess
 import sys
-import threading
-from functools import partial
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from beedex.index.bundle import load_bundle
+from beedex.index.bundle import CARD_NAME, load_bundle
 from beedex.index.changes import ChangeLog
 from beedex.index.embedder import Embedder
 from beedex.index.entries import Entry
 from beedex.index.errors import IndexDirectoryError, PhotoError
 from beedex.index.index import Index
+from beedex.index.overview import get_status
 from beedex.index.pruning import prune_index
 from beedex.index.rebuild import build_index
 from beedex.index.searcher import Searcher
@@ -35,16 +35,9 @@ def draw_photo(seed, colour=(40, 70, 200)):
     return file.getvalue()
 
 
-@pytest.fixture(scope="module")
-def built(tiny_gallery, tiny_bundle, tmp_path_factory):
-    path = tmp_path_factory.mktemp("built") / "index"
-    build_index(tiny_gallery, tiny_bundle, path)
-    return path
-
-
 @pytest.fixture
-def index_dir(built, tmp_path):
-    return Path(shutil.copytree(built, tmp_path / "index"))
+def index_dir(tiny_index_copy):
+    return tiny_index_copy
 
 
 @pytest.fixture
@@ -75,62 +68,6 @@ def list_entries(index):
 def read_changes(index_dir):
     with ChangeLog(index_dir) as log:
         return [(change.sequence, change.sha256, change.entry) for change in log.read()]
-
-
-# Holds an index open and does what it is told, one line each; photos are files.
-OTHER_PROCESS = """
-import sys
-from pathlib import Path
-from beedex.index.index import Index
-from beedex.index.rebuild import build_index
-from beedex.index.snapshots import rollback_snapshot
-
-index = None
-for line in sys.stdin:
-    deed, *words = line.rstrip("\\n").split("\\t")
-    if deed == "open":
-        if index is not None:
-            index.close()
-        index = Index.open(words[0])
-        print("opened", flush=True)
-    elif deed == "nearest":
-        (found,) = index.neighbors(words[0], 1)
-        print(found.entry.entry_id, found.entry.family, f"{found.similarity:.4f}", index.version, flush=True)
-    elif deed == "count":
-        print(sum(index.families().values()), flush=True)
-    elif deed == "build":
-        print(build_index(Path(words[0]), Path(words[1]), index.directory).snapshot, flush=True)
-    elif deed == "rollback":
-        print(rollback_snapshot(index.directory), flush=True)
-    else:
-        print(getattr(index, deed)(*words).entry_id, flush=True)
-"""
-
-
-class OtherProcess:
-    def __init__(self):
-        command = [sys.executable, "-c", OTHER_PROCESS]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def do(self, *words):
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("\t".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline().split()
-
-
-@pytest.fixture(scope="module")
-def other_program():
-    other = OtherProcess()
-    yield other
-    other.process.communicate(timeout=30)
-
-
-@pytest.fixture
-def other_process(other_program, index_dir):
-    assert other_program.do("open", index_dir) == ["opened"]
-    return other_program
 
 
 def test_a_photo_that_is_put_in_is_found_by_the_next_search_here_and_in_another_process(index, other_process, photo):
@@ -320,6 +257,50 @@ def test_builds_of_another_process_are_followed(index, other_process, tiny_galle
     assert other_process.do("count") == [str(PHOTO_COUNT)]
 
 
+INTERRUPTIONS: dict[str, Callable[[], object]] = {}
+
+
+def interrupt(event, details):
+    """Do what is planned when a file of that name is opened for the first time."""
+    if event == "open" and INTERRUPTIONS:
+        act = INTERRUPTIONS.pop(Path(str(details[0])).name, None)
+        if act:
+            act()
+
+
+sys.addaudithook(interrupt)
+
+
+def test_a_change_that_a_build_settles_while_the_index_is_opened_is_seen(index, tiny_gallery, tiny_bundle, photo):
+    """The former snapshot is read by then and lacks the change, and the log says that it is part of a snapshot."""
+    entry = index.upsert(photo, "dawn")
+    vector = index.searcher.embed(photo)
+    for find in (index.neighbors, lambda *query: Searcher.open(index.directory).neighbors(*query)):
+        index.relabel(entry.entry_id, f"dawn {find}")
+        activate_snapshot(index.directory, 1)
+        INTERRUPTIONS[CARD_NAME] = lambda: build_index(tiny_gallery, tiny_bundle, index.directory)
+
+        (nearest,) = find(vector, 1)
+
+        assert nearest.entry == replace(entry, family=f"dawn {find}")
+        assert not INTERRUPTIONS
+        assert get_status(index.directory).pending == 0
+
+
+def test_a_photo_put_in_while_another_embedder_is_published_is_embedded_by_that_one(
+    index, tiny_gallery, other_tiny_bundle, photo
+):
+    INTERRUPTIONS[CARD_NAME] = lambda: build_index(tiny_gallery, other_tiny_bundle, index.directory)
+
+    entry = index.upsert(photo, "dawn")
+
+    (nearest,) = index.neighbors(photo, 1)
+    assert not INTERRUPTIONS
+    assert index.searcher.fingerprint == load_bundle(other_tiny_bundle).card.fingerprint
+    assert nearest.entry == entry
+    assert nearest.similarity == pytest.approx(1, abs=1e-6)
+
+
 def test_going_back_is_followed_and_what_no_build_has_settled_stays(
     index, other_process, tiny_gallery_copy, tiny_bundle
 ):
@@ -411,133 +392,3 @@ def test_damaged_changes_are_one_error_and_the_snapshot_stays(index_dir):
 
     assert Index.open(index_dir).families() == {"amber": 6, "blue": 6, "clover": 6}
     assert len(load_snapshot(index_dir).entries) == PHOTO_COUNT
-
-
-class Model:
-    """What searches must find: of each photo the states that it may be in, from what was begun and acknowledged."""
-
-    def __init__(self, families):
-        self._lock = threading.Lock()
-        # By photo: all states it ever had or is about to have, and where in that list the acknowledged one stands.
-        self._states = {sha256: [family] for sha256, family in families.items()}
-        self._acknowledged = dict.fromkeys(families, 0)
-
-    def change(self, sha256, family, act):
-        with self._lock:
-            self._states[sha256].append(family)
-        act()
-        with self._lock:
-            self._acknowledged[sha256] = len(self._states[sha256]) - 1
-
-    def mark(self):
-        with self._lock:
-            return dict(self._acknowledged)
-
-    def list_states_since(self, mark):
-        """By photo, what was acknowledged at the mark and what was begun since."""
-        with self._lock:
-            return {sha256: states[mark[sha256] :] for sha256, states in self._states.items()}
-
-    @property
-    def families(self):
-        return {sha256: states[-1] for sha256, states in self._states.items()}
-
-
-class Stress:
-    """An index, its photos with their true vectors, and the model of what must be visible."""
-
-    def __init__(self, index, photos, vectors, model):
-        self.index, self.photos, self.vectors, self.model = index, photos, vectors, model
-        self.is_over = threading.Event()
-        self.faults: list[str] = []
-        self.searches = 0
-
-    def write(self, own, seed, count):
-        """Change one's own photos; no other writer does."""
-        generator = np.random.default_rng(seed)
-        for number in range(count):
-            sha256 = own[int(generator.integers(len(own)))]
-            entry_id, family = sha256[:16], f"family {seed} {number}"
-            deed = generator.choice(["put", "delete", "relabel"]) if self.model.families[sha256] else "put"
-            if deed == "delete":
-                self.model.change(sha256, None, partial(self.index.delete, entry_id))
-            elif deed == "relabel":
-                self.model.change(sha256, family, partial(self.index.relabel, entry_id, family))
-            else:
-                photo, vector = self.photos[sha256], self.vectors[sha256]
-                self.model.change(sha256, family, partial(self.index.upsert, photo, family, vector=vector))
-
-    def search(self, find, seed):
-        """Look for everything again and again, and judge what is found."""
-        generator = np.random.default_rng(seed)
-        while not self.is_over.is_set():
-            query = self.vectors[generator.choice(sorted(self.vectors))]
-            mark = self.model.mark()
-            found = find(query)
-            self._judge(query, found, self.model.list_states_since(mark))
-            self.searches += 1
-
-    def _judge(self, query, found, states):
-        family_by_sha256 = {neighbor.entry.sha256: neighbor.entry.family for neighbor in found}
-        for sha256, allowed in states.items():
-            if family_by_sha256.get(sha256) not in allowed:
-                self.faults.append(f"{sha256[:8]} was {family_by_sha256.get(sha256)}, expected one of {allowed}")
-        cosines = [float(self.vectors[neighbor.entry.sha256] @ query) for neighbor in found]
-        similarities = [neighbor.similarity for neighbor in found]
-        if len(family_by_sha256) < len(found) or similarities != sorted(similarities, reverse=True):
-            self.faults.append("the hits are no ranking")
-        if not np.allclose(similarities, cosines, atol=1e-5):
-            self.faults.append("similarities are not those of the photos")
-
-
-def run_stress(stress, other_process, gallery, bundle, *, changes):
-    """Three writers, and readers of several kinds, while another process builds until the writers are done."""
-    index, everything = stress.index, len(stress.photos)
-    published = sorted(sha256 for sha256, family in stress.model.families.items() if family)
-    new = sorted(stress.model.families.keys() - published)
-    other_index = Index.open(index.directory)
-    finders = [
-        lambda query: index.neighbors(query, everything),
-        lambda query: index.neighbors(query, everything),
-        lambda query: other_index.neighbors(query, everything),
-        lambda query: Searcher.open(index.directory).neighbors(query, everything),
-    ]
-    owned = [new[:3], new[3:], published[:6]]
-    writers = [threading.Thread(target=stress.write, args=(own, i, changes)) for i, own in enumerate(owned)]
-    readers = [threading.Thread(target=stress.search, args=(find, i)) for i, find in enumerate(finders)]
-    for thread in (*readers, *writers):
-        thread.start()
-    builds = 0
-    while any(writer.is_alive() for writer in writers):
-        builds += bool(other_process.do("build", gallery, bundle))
-    stress.is_over.set()
-    for thread in (*readers, *writers):
-        thread.join()
-    other_index.close()
-    return builds
-
-
-@pytest.mark.parametrize("changes", [12, pytest.param(120, marks=pytest.mark.slow)])
-def test_searches_see_what_was_acknowledged_while_threads_change_and_another_process_builds(
-    index, other_process, embedder, tiny_gallery, tiny_bundle, changes
-):
-    photos = {hashlib.sha256(data).hexdigest(): data for data in (draw_photo(seed) for seed in range(6))}
-    families = dict.fromkeys(photos)
-    for entry in list_entries(index):
-        photos[entry.sha256] = (tiny_gallery / entry.path).read_bytes()
-        families[entry.sha256] = entry.family
-    vectors = {sha256: embedder.embed_photo(data) for sha256, data in photos.items()}
-    stress = Stress(index, photos, vectors, Model(families))
-
-    builds = run_stress(stress, other_process, tiny_gallery, tiny_bundle, changes=changes)
-
-    assert stress.faults[:5] == []
-    assert builds > 1
-    assert stress.searches > changes
-    before = index.neighbors(vectors[min(vectors)], len(photos))
-    build_index(tiny_gallery, tiny_bundle, index.directory)
-    assert index.neighbors(vectors[min(vectors)], len(photos)) == before
-    assert not index.searcher.view.changes
-    expected = {sha256: family for sha256, family in stress.model.families.items() if family}
-    assert {neighbor.entry.sha256: neighbor.entry.family for neighbor in before} == expected
-    print(f"{builds} builds, {stress.searches} searches")

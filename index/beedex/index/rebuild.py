@@ -177,7 +177,9 @@ class _Run:
         """Embed what the catalog lacks, of the gallery and of the entries that were put in."""
         known = self._catalog.list_embedded(self._bundle.card.fingerprint)
         known |= self._take_over(settlement, known)
-        wanted = [*self._contents.photos, *(settlement.entries.keys() - self._contents.photos.keys())]
+        taken_out = settlement.taken_out
+        wanted = [sha256 for sha256 in self._contents.photos if sha256 not in taken_out]
+        wanted += settlement.entries.keys() - self._contents.photos.keys()
         # Of 100,000 photos that are known, making a path of each would take a second.
         new = {sha256: self._locate(sha256) for sha256 in wanted if sha256 not in known and sha256 not in self._failed}
         if not new:

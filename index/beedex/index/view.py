@@ -121,8 +121,10 @@ class View:
         ids, cosines = self._search_snapshot(query, k, allowed, effort)
         if not self._added:
             return ids, cosines
-        wanted = [id64 for id64, entry in self._added.items() if families is None or entry.family in families]
-        hits = self._beside.search(query[np.newaxis], k, allowed=np.array(wanted, np.int64))
+        wanted = None
+        if families is not None:
+            wanted = np.array([id64 for id64, entry in self._added.items() if entry.family in families], np.int64)
+        hits = self._beside.search(query[np.newaxis], k, allowed=wanted)
         is_found = hits.ids[0] != NO_ID
         ids = np.concatenate([ids, hits.ids[0][is_found]])
         cosines = np.concatenate([cosines, hits.similarities[0][is_found]])
