@@ -13,12 +13,13 @@ from scipy.special import logsumexp
 from beedex.index.decision import PHOTOS_OF_EVIDENCE, UNCALIBRATED_TEMPERATURE, soften
 from beedex.training.judging.familiarity import SHRINKAGE, fit_familiarity
 
-__all__ = ["DEFAULT", "EVIDENCE", "PLAIN", "RULES", "SCORED", "Known", "score_unknown", "weigh"]
+__all__ = ["ADJUSTED", "DEFAULT", "EVIDENCE", "FAMILIARITY", "PLAIN", "RULES", "Known", "score_unknown", "weigh"]
 
 DEFAULT = f"mean of the {PHOTOS_OF_EVIDENCE} nearest (default)"
 PLAIN = "nearest similarity"
 EVIDENCE = "best evidence (default for vectors)"
-SCORED = "features: familiarity (default for photos)"
+FAMILIARITY = "features: familiarity"
+ADJUSTED = "familiarity and evidence (default for photos)"
 
 # Neighbors that vote.
 VOTERS = 10
@@ -141,14 +142,14 @@ def score_unknown(
         EVIDENCE: ordered[:, -1],
         "best probability": soften(evidence, temperature).max(axis=1),
         "margin of the evidence": ordered[:, -1] - ordered[:, -2],
-        "energy": temperature * logsumexp(evidence / temperature, axis=1),
+        "energy": temperature * np.asarray(logsumexp(evidence / temperature, axis=1)),
         "features: nearest similarity": similarities.max(axis=1).astype(np.float64),
         "features: best evidence": np.nanmax(in_features, axis=1),
         **score_plane(features, known),
         "features: familiarity, 32 directions": fit_familiarity(
             known.features, known.labels, seed=0, most_directions=32
         ).measure(features),
-        SCORED: fit_familiarity(known.features, known.labels, seed=0).measure(features),
+        FAMILIARITY: fit_familiarity(known.features, known.labels, seed=0).measure(features),
     }
 
 
@@ -174,9 +175,9 @@ def score_plane(features: NDArray[np.float32], known: Known) -> dict[str, NDArra
 def invert(deviations: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the inverse (K, K) of a covariance that is shrunk as that of the familiarity."""
     covariance = deviations.T @ deviations / len(deviations)
-    ball = float(np.trace(covariance)) / len(covariance) * np.eye(len(covariance))
-    inverse: NDArray[np.float64] = np.linalg.inv((1 - SHRINKAGE) * covariance + SHRINKAGE * ball)
-    return inverse
+    spread = float(np.trace(covariance)) / len(covariance)
+    shrunk: NDArray[np.float64] = (1 - SHRINKAGE) * covariance + SHRINKAGE * spread * np.eye(len(covariance))
+    return np.asarray(np.linalg.inv(shrunk), dtype=np.float64)
 
 
 def measure(deviations: NDArray[np.float64], inverse: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -26,10 +26,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from decision_rules import (  # type: ignore[import-not-found]  # the script's neighbour: mypy knows it by another name
+    ADJUSTED,
     DEFAULT,
     EVIDENCE,
+    FAMILIARITY,
     PLAIN,
-    SCORED,
     Known,
     score_unknown,
     weigh,
@@ -42,6 +43,7 @@ from galleries import (  # type: ignore[import-not-found]
 )
 from numpy.typing import NDArray
 
+from beedex.index.calibration import Calibration, adjust_familiarity
 from beedex.index.comparison import Comparison, compare
 from beedex.index.metrics import estimate, estimate_macro
 from beedex.index.progress import ProgressReport, report_progress
@@ -99,7 +101,9 @@ def main() -> None:
         found = look_up(material, outside, recipe, arguments.repeats)
         print(f"\n{gallery.resolve().name}: {list_splits(material)[0].why}", flush=True)
         print_rules(found, material)
+        fitted = calibrate(found, material)
         print_scores(found, material, outside)
+        print_thresholds(found, fitted, outside)
 
 
 def look_up(material: Material, outside: Material, recipe: Recipe, repeats: int | None) -> Found:
@@ -204,7 +208,6 @@ def print_scores(found: Found, material: Material, outside: Material) -> None:
                 for scores, _ in sides.values()
             ]
             print(f"{name:{width}}  {'  '.join(differences)}")
-    print_thresholds(found, material, outside)
 
 
 def stand(known: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -214,33 +217,32 @@ def stand(known: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np
     return np.where(np.isnan(known), np.nan, places)
 
 
-def print_thresholds(found: Found, material: Material, outside: Material) -> None:
-    """Print how many photos come out UNKNOWN of those that should not, and of those that should."""
+def calibrate(found: Found, material: Material) -> Calibration:
+    """Set the thresholds, and add the score that photos are judged by: its weights come from known photos alone."""
     fitted = fit_calibration(
         found.evidence[DEFAULT],
         material.labels,
         found.left_out[EVIDENCE],
         groups=material.groups,
         outside_groups=[material.groups[row] for row in found.left_out_rows],
-        familiarity=found.known[SCORED],
-        outside_familiarity=found.left_out[SCORED],
+        familiarity=found.known[FAMILIARITY],
+        outside_familiarity=found.left_out[FAMILIARITY],
     )
-    thresholds = {
-        "by the evidence": (
-            EVIDENCE,
-            fitted.unknown_below,
-            fitted.unseen_false_reject_rate,
-            fitted.unseen_false_accept_rate,
-        )
-    }
+    if fitted.familiarity:
+        weight, usual = fitted.familiarity.evidence_weight, fitted.familiarity.usual_evidence
+        for scores in (found.known, found.outside, found.left_out):
+            scores[ADJUSTED] = adjust_familiarity(scores[FAMILIARITY], scores[EVIDENCE], weight=weight, usual=usual)
+    return fitted
+
+
+def print_thresholds(found: Found, fitted: Calibration, outside: Material) -> None:
+    """Print how many photos come out UNKNOWN of those that should not, and of those that should."""
+    refused, accepted = fitted.unseen_false_reject_rate, fitted.unseen_false_accept_rate
+    thresholds = {"told by the vector": (EVIDENCE, fitted.unknown_below, refused, accepted)}
     if fitted.familiarity:
         of_photos = fitted.familiarity
-        thresholds["by the familiarity"] = (
-            SCORED,
-            of_photos.unfamiliar_below,
-            of_photos.false_reject_rate,
-            of_photos.false_accept_rate,
-        )
+        refused, accepted = of_photos.false_reject_rate, of_photos.false_accept_rate
+        thresholds["told by the features"] = (ADJUSTED, of_photos.unfamiliar_below, refused, accepted)
     print(f"\n{'UNKNOWN':20}  {'held-out photos':22}  {'left-out families':22}  outside")
     for name, (scored, threshold, refused, accepted) in thresholds.items():
         if threshold is not None and refused and accepted:

@@ -173,7 +173,12 @@ FAR = [(0.39, "mason"), (0.1, "honey"), (0.0, "mining"), (0.0, "carpenter")]
     ("found", "familiarity", "verdict", "word"),
     [
         (NEAR, 0.31, Verdict.MATCH, "mason with probability 1.00"),
-        (NEAR, 0.29, Verdict.UNKNOWN, "its familiarity is 0.29, below 0.30; the best family is mason"),
+        (
+            NEAR,
+            0.29,
+            Verdict.UNKNOWN,
+            "its familiarity is 0.29, below 0.30; the best family, mason, has similarity 0.90",
+        ),
         (FAR, 0.31, Verdict.MATCH, "mason with probability"),
         (FAR, 0.29, Verdict.UNKNOWN, "unlike those that the embedder was trained on"),
     ],
@@ -186,6 +191,24 @@ def test_of_a_photo_its_familiarity_alone_decides_whether_it_is_unknown(
     assert decision.verdict is verdict
     assert word in decision.reason
     assert "vector alone" not in decision.reason
+
+
+@pytest.mark.parametrize(("found", "verdict"), [(NEAR, Verdict.MATCH), (FAR, Verdict.UNKNOWN)])
+def test_poor_evidence_makes_a_photo_less_familiar(found: list[tuple[float, str]], verdict: Verdict) -> None:
+    """By as much as training found it worth: 4 log-odds a cosine, from 0.31 to 0.06."""
+    threshold = FAMILIAR.familiarity
+    assert threshold is not None
+    weighed = threshold.model_copy(update={"evidence_weight": 4.0, "usual_evidence": 0.9})
+
+    decision = decide(
+        *split(found),
+        sizes=dict.fromkeys(FAMILIES, 1),
+        calibration=FAMILIAR.model_copy(update={"familiarity": weighed}),
+        familiarity=0.31,
+    )
+
+    assert decision.verdict is verdict
+    assert ("its familiarity is 0.06, below 0.30" in decision.reason) == (verdict is Verdict.UNKNOWN)
 
 
 @pytest.mark.parametrize(("found", "verdict"), [(NEAR, Verdict.MATCH), (FAR, Verdict.UNKNOWN)])

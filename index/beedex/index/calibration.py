@@ -1,10 +1,13 @@
 """What reads similarities and familiarities: numbers fitted at training, and what they are worth."""
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import expit, logit
 
 from beedex.index.figure import Figure
 
-__all__ = ["Calibration", "FamiliarityThreshold"]
+__all__ = ["Calibration", "FamiliarityThreshold", "adjust_familiarity"]
 
 
 class FamiliarityThreshold(BaseModel):
@@ -12,8 +15,13 @@ class FamiliarityThreshold(BaseModel):
 
     Held-out photos and those of left-out families are measured by fits that never saw them. Figures are cross-fitted.
 
+    The evidence has a part in it: features tell best what is no bee at all, and the vector may tell types of bees apart
+    that are alike in their features (`tests/benchmarks/decisions.py`).
+
     Attributes:
-        unfamiliar_below: familiarity below which a photo is UNKNOWN.
+        unfamiliar_below: adjusted familiarity below which a photo is UNKNOWN.
+        evidence_weight: of the evidence, in log-odds of familiarity by cosine.
+        usual_evidence: of known photos, with which a familiarity stays as it is.
         false_reject_rate: share of the held-out photos that come out UNKNOWN.
         false_accept_rate: share of the photos of left-out families that don't; None where too few were left out.
         open_set_auroc: how often a held-out photo is more familiar than one of a left-out family; None likewise.
@@ -22,9 +30,31 @@ class FamiliarityThreshold(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     unfamiliar_below: float = Field(ge=0, le=1)
+    evidence_weight: float = Field(default=0.0, ge=0)
+    usual_evidence: float = Field(default=0.0, ge=-1, le=1)
     false_reject_rate: Figure
     false_accept_rate: Figure | None = None
     open_set_auroc: Figure | None = None
+
+    def adjust(self, familiarity: float, evidence: float) -> float:
+        """Return a photo's familiarity, in [0, 1], in the light of its best family's evidence."""
+        adjusted = adjust_familiarity(
+            np.array([familiarity]), np.array([evidence]), weight=self.evidence_weight, usual=self.usual_evidence
+        )
+        return float(adjusted[0])
+
+
+def adjust_familiarity(
+    familiarity: NDArray[np.float64], evidence: NDArray[np.float64], *, weight: float, usual: float
+) -> NDArray[np.float64]:
+    """Return (n,) familiarities whose log-odds are raised by *weight* times the evidence (n,) above the *usual* one.
+
+    Example:
+        >>> adjust_familiarity(np.array([0.5, 0.5]), np.array([0.9, 0.4]), weight=2.0, usual=0.9).round(2)
+        array([0.5 , 0.27])
+    """
+    adjusted: NDArray[np.float64] = expit(logit(familiarity) + weight * (evidence - usual))
+    return adjusted
 
 
 class Calibration(BaseModel):

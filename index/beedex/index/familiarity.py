@@ -7,9 +7,9 @@ The features before the head still do (0.99); `tests/benchmarks/decisions.py` pr
 The measure is a Gaussian with one mean a family and a common covariance (Lee et al. 2018,
 https://arxiv.org/abs/1807.03888) in the plane of the training photos' main directions, together with what lies outside
 of that plane, as in probabilistic principal components (Tipping and Bishop 1999,
-https://doi.org/10.1111/1467-9868.00196). Both parts are divided by their mean over the training photos and count the
-same. The first alone overlooks what is foreign in directions that no training photo varies in; the second alone finds
-any plain photo familiar.
+https://doi.org/10.1111/1467-9868.00196). The first, squared, is divided by the number of directions, the second by its
+mean over the training photos, and both count the same. The first alone overlooks what is foreign in directions that no
+training photo varies in; the second alone finds any plain photo familiar.
 
 Shapes: Q photos, F features, K directions, C families.
 """
@@ -35,7 +35,7 @@ class Familiarity:
     Attributes:
         mean: (F,) of the training photos' features.
         directions: (K, F) orthonormal but for their rounding to float16, as they are stored.
-        whitening: (K, K), after which the distance of a training photo to its family's mean is 1, squared, on average.
+        whitening: (K, K), after which photos of a family are spread like a ball of size 1 around its mean.
         centers: (C, K) the families' means, whitened.
         remainder: mean squared length of what the directions leave of a training photo.
 
@@ -60,7 +60,7 @@ class Familiarity:
     def measure(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return (Q,) familiarities in (0, 1] of photos with frozen features (Q, F): larger is more familiar.
 
-        With d the mean of a photo's two parts, 1 on average over the training photos, it is 1 / (1 + d).
+        With d the mean of a photo's two parts, somewhat below 1 for training photos, it is 1 / (1 + d).
 
         Raises:
             ValueError: the features are of another dimension.

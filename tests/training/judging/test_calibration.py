@@ -350,7 +350,7 @@ def test_an_asked_rate_decides_alone_how_many_known_photos_are_unfamiliar() -> N
     calibration = fit_calibration(
         evidence,
         labels,
-        np.full(200, 0.5),
+        np.full(200, 0.8),
         familiarity=known,
         outside_familiarity=outside,
         false_accept_rate=0.05,
@@ -358,8 +358,9 @@ def test_an_asked_rate_decides_alone_how_many_known_photos_are_unfamiliar() -> N
 
     fitted = calibration.familiarity
     assert fitted is not None
-    assert (outside >= fitted.unfamiliar_below).mean() <= 0.05
-    assert fitted.false_reject_rate.value > 0.2
+    accepted = [fitted.adjust(familiarity, 0.8) >= fitted.unfamiliar_below for familiarity in outside]
+    assert np.mean(accepted) <= 0.05
+    assert fitted.false_reject_rate.value > 0.1
     assert f"too unfamiliar, and so UNKNOWN, are {fitted.false_reject_rate.value:.0%} of held-out" in calibration.note
 
 
@@ -371,7 +372,10 @@ def test_without_families_left_out_nine_known_photos_of_ten_are_familiar() -> No
 
     fitted = calibration.familiarity
     assert fitted is not None
-    assert (known < fitted.unfamiliar_below).mean() == pytest.approx(0.1, abs=0.01)
+    refused = [
+        fitted.adjust(*photo) < fitted.unfamiliar_below for photo in zip(known, evidence.max(axis=1), strict=True)
+    ]
+    assert np.mean(refused) == pytest.approx(0.1, abs=0.01)
     assert (fitted.false_accept_rate, fitted.open_set_auroc) == (None, None)
     assert calibration.unknown_below is None
 
@@ -409,3 +413,31 @@ def test_a_photo_that_is_unfamiliar_is_no_match() -> None:
     assert fitted.match_share is not None
     assert fitted.familiarity is not None
     assert fitted.match_share.value == pytest.approx(1 - fitted.familiarity.false_reject_rate.value)
+
+
+def test_the_evidence_counts_half_as_much_as_the_familiarity() -> None:
+    evidence, labels = draw_evidence(300)
+    known, _ = draw_familiarity(300, 0)
+    best, log_odds = evidence.max(axis=1), np.log(known / (1 - known))
+
+    fitted = fit_calibration(
+        evidence, labels, np.empty(0), familiarity=known, outside_familiarity=np.empty(0)
+    ).familiarity
+
+    assert fitted is not None
+    assert fitted.evidence_weight == pytest.approx(0.5 * log_odds.std() / best.std())
+    adjusted = 1 / (1 + np.exp(-(log_odds + fitted.evidence_weight * (best - best.mean()))))
+    np.testing.assert_allclose([fitted.adjust(*photo) for photo in zip(known, best, strict=True)], adjusted)
+
+
+def test_evidence_that_never_varies_has_no_weight() -> None:
+    labels = np.arange(100) % 2
+    evidence = np.where(np.eye(2)[labels] > 0, 0.8, 0.2)
+
+    fitted = fit_calibration(
+        evidence, labels, np.empty(0), familiarity=np.linspace(0.3, 0.6, 100), outside_familiarity=np.empty(0)
+    ).familiarity
+
+    assert fitted is not None
+    assert fitted.evidence_weight == 0
+    assert fitted.adjust(0.4, 0.1) == pytest.approx(0.4)

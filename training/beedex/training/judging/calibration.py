@@ -25,10 +25,10 @@ from beedex.training.judging.thresholds import (
     count_needed_groups,
     fit_match,
     fit_temperature,
-    fit_unfamiliar,
     fit_unknown,
     keep_rate,
 )
+from beedex.training.judging.unfamiliar import Unfamiliar, fit_unfamiliar
 
 __all__ = ["FEWEST_HELD_OUT", "FEWEST_OUTSIDE", "crossfit_probabilities", "fit_calibration"]
 
@@ -47,7 +47,7 @@ class _Reading:
     temperature: float
     match_from: float
     unknown_below: float | None
-    unfamiliar_below: float | None
+    unfamiliar: Unfamiliar | None
     sure: bool = True
 
 
@@ -149,20 +149,18 @@ def crossfit_probabilities(
 
 def _fit(known: Rows, outside: Rows, rate: float | None) -> _Reading:
     temperature = fit_temperature(known.evidence, known.labels, known.weights)
-    unknown_below, sure, unfamiliar_below = None, True, None
+    unknown_below, sure, unfamiliar = None, True, None
     if len(outside.labels) and rate is None:
         unknown_below = fit_unknown(known.best, outside.best, known.weights, outside.weights)
     elif len(outside.labels) and rate is not None:
         unknown_below, sure = keep_rate(outside.best, outside.weights, rate)
     if known.has_familiarity and (outside.has_familiarity or not len(outside.labels)):
-        unfamiliar_below = fit_unfamiliar(
-            known.familiarity, outside.familiarity, known.weights, outside.weights, rate=rate
-        )
+        unfamiliar = fit_unfamiliar(known, outside, rate)
     return _Reading(
         temperature=temperature,
         match_from=fit_match(soften(known.evidence, temperature), known.labels, known.weights),
         unknown_below=unknown_below,
-        unfamiliar_below=unfamiliar_below,
+        unfamiliar=unfamiliar,
         sure=sure,
     )
 
@@ -200,11 +198,12 @@ def _crossfit(known: Rows, outside: Rows, rate: float | None) -> _Crossfit:
         for side, (rows, chosen) in enumerate(zip((known, outside), parts, strict=True)):
             if fitted.unknown_below is not None:
                 found.poor[side][chosen] = rows.best[chosen] < fitted.unknown_below
-            if fitted.unfamiliar_below is not None:
-                found.unfamiliar[side][chosen] = rows.familiarity[chosen] < fitted.unfamiliar_below
+            if fitted.unfamiliar is not None:
+                adjusted = fitted.unfamiliar.adjust(rows)[chosen]
+                found.unfamiliar[side][chosen] = adjusted < fitted.unfamiliar.below
         own = parts[0]
         found.likely[own] = soften(known.evidence[own], fitted.temperature)
-        unknown = (found.poor if fitted.unfamiliar_below is None else found.unfamiliar)[0][own] == 1
+        unknown = (found.poor if fitted.unfamiliar is None else found.unfamiliar)[0][own] == 1
         found.matched[own] = (found.likely[own].max(axis=1) >= fitted.match_from) & ~unknown
     return found
 
@@ -219,15 +218,16 @@ def _measure(known: Rows, outside: Rows, rate: float | None, reading: _Reading) 
         "match_precision": _keep_finite(estimate(np.where(found.matched == 1, right, np.nan), names)),
         "calibration_error": _keep_finite(estimate_calibration_error(found.likely, known.labels, names)),
     }
-    if reading.unfamiliar_below is not None:
+    if reading.unfamiliar is not None:
         refused, caught = found.unfamiliar
+        adjusted = [reading.unfamiliar.adjust(rows) for rows in (known, outside)]
         figures["familiarity"] = FamiliarityThreshold(
-            unfamiliar_below=reading.unfamiliar_below,
+            unfamiliar_below=reading.unfamiliar.below,
+            evidence_weight=reading.unfamiliar.evidence_weight,
+            usual_evidence=reading.unfamiliar.usual_evidence,
             false_reject_rate=estimate(refused, names),
             false_accept_rate=_keep_finite(estimate(1 - caught, theirs)),
-            open_set_auroc=_keep_finite(
-                estimate_auroc(known.familiarity, outside.familiarity, groups=names, outside_groups=theirs)
-            ),
+            open_set_auroc=_keep_finite(estimate_auroc(*adjusted, groups=names, outside_groups=theirs)),
         )
     if reading.unknown_below is None:
         return figures

@@ -1,4 +1,4 @@
-"""The numbers that read similarities and familiarities: temperature, and where MATCH and UNKNOWN begin.
+"""The three numbers that read similarities: temperature, and where MATCH and UNKNOWN begin.
 
 Each row is one look-up of a photo. Rows carry weights that sum to the number of *groups* looked up: photos of one group
 and repeats of one photo say little more than one photo, and confidence is to rest on what is independent.
@@ -18,9 +18,9 @@ __all__ = [
     "count_needed_groups",
     "fit_match",
     "fit_temperature",
-    "fit_unfamiliar",
     "fit_unknown",
     "keep_rate",
+    "share_below",
 ]
 
 # A MATCH is to be right this often. The threshold is where the lower end of Wilson's one-sided 90 % interval reaches
@@ -28,11 +28,6 @@ __all__ = [
 # right 0.80 of the time when fitted on 40 photos and 0.86 on 144.
 MATCH_PRECISION = 0.9
 MATCH_Z = 1.28
-
-# Unless a false-accept rate is asked for, at most this share of the known photos is called UNKNOWN for being
-# unfamiliar. Where families are much alike, the point that parts them best refuses half of the known photos, and gains
-# little: things that are no bees at all are less familiar than nine of ten known photos anyway.
-MOST_UNFAMILIAR = 0.1
 
 # A false-accept rate is kept with this confidence.
 RATE_CONFIDENCE = 0.9
@@ -102,37 +97,9 @@ def fit_unknown(
         outside_weights: (M,) of the rows.
     """
     candidates = np.unique(np.concatenate([known, outside]))
-    caught = _share_below(candidates, outside, outside_weights)
-    lost = _share_below(candidates, known, known_weights)
+    caught = share_below(candidates, outside, outside_weights)
+    lost = share_below(candidates, known, known_weights)
     return float(np.clip(candidates[int(np.argmax(caught - lost))], -1.0, 1.0))
-
-
-def fit_unfamiliar(
-    known: NDArray[np.float64],
-    outside: NDArray[np.float64],
-    known_weights: NDArray[np.float64],
-    outside_weights: NDArray[np.float64],
-    *,
-    rate: float | None = None,
-) -> float:
-    """Return the familiarity below which a photo is UNKNOWN.
-
-    It is where known and outside photos are parted best, but not so high that more than `MOST_UNFAMILIAR` of the known
-    ones are below it; without outside photos it is just there. With a rate, `keep_rate` alone decides.
-
-    Args:
-        known: (N,) familiarities, N >= 1.
-        outside: (M,), M >= 0.
-        known_weights: (N,) of the rows.
-        outside_weights: (M,) of the rows.
-        rate: the share of outside photos that may be accepted; None if nothing is asked.
-    """
-    if rate is not None and len(outside):
-        return keep_rate(outside, outside_weights, rate)[0]
-    candidates = np.unique(known)
-    kept = candidates[_share_below(candidates, known, known_weights) <= MOST_UNFAMILIAR]
-    most = float(kept[-1])
-    return min(fit_unknown(known, outside, known_weights, outside_weights), most) if len(outside) else most
 
 
 def keep_rate(outside: NDArray[np.float64], weights: NDArray[np.float64], rate: float) -> tuple[float, bool]:
@@ -154,7 +121,7 @@ def keep_rate(outside: NDArray[np.float64], weights: NDArray[np.float64], rate: 
     """
     thresholds = np.nextafter(np.unique(outside), np.inf)
     total = weights.sum()
-    accepted = total * (1 - _share_below(thresholds, outside, weights))
+    accepted = total * (1 - share_below(thresholds, outside, weights))
     kept = np.flatnonzero(betaincinv(accepted + 1, np.maximum(total - accepted, 1e-9), RATE_CONFIDENCE) <= rate)
     chosen = thresholds[kept[0]] if len(kept) else thresholds[-1]
     return float(np.clip(chosen, -1.0, 1.0)), len(kept) > 0
@@ -177,7 +144,7 @@ def _bound_from_below(shares: NDArray[np.float64], counts: NDArray[np.float64]) 
     return (shares + z2 / (2 * counts) - spread) / (1 + z2 / counts)
 
 
-def _share_below(
+def share_below(
     thresholds: NDArray[np.float64], values: NDArray[np.float64], weights: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return, for each threshold, the share of the weight on values below it."""
