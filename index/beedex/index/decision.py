@@ -8,8 +8,8 @@ families better probabilities, and votes of the nearest ten lose the families of
 Gaussian gives better probabilities; on the others it gives worse ones.
 
 The verdict is UNKNOWN when a photo is less familiar than nearly all held-out photos, its evidence considered (see
-`familiarity` and `calibration`), or, where its vector alone is known, when even the best family's evidence is below what
-photos of families outside the gallery reach. It is MATCH when the best probability is high enough, and AMBIGUOUS,
+`familiarity` and `calibration`), or, where its vector alone is known, when even the best family's evidence is below
+what photos of families outside the gallery reach. It is MATCH when the best probability is high enough, and AMBIGUOUS,
 naming the two or three families in question, otherwise. One probability parts MATCH from AMBIGUOUS, one familiarity or
 similarity parts both from UNKNOWN.
 """
