@@ -25,10 +25,11 @@ $(VENV)/ready: requirements.lock pyproject.toml training/weights/pyproject.toml
 demo: setup
 	$(BIN)/beedex demo --home $(HOME_OF_DEMO)
 
-# The docstrings' examples first, then the tests.
+# The docstrings' examples first, then the tests, in as many processes as there are cores: each is given one thread for
+# numpy, as threads of several would wait for each other.
 test: setup
 	$(BIN)/pytest --quiet --doctest-modules index/beedex training/beedex server/beedex client/beedex
-	$(BIN)/pytest
+	OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadgroup
 
 check: setup proto-check wheel-check
 	$(BIN)/ruff check .

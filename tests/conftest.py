@@ -29,6 +29,20 @@ TINY_COLOURS = {"amber": (220, 150, 30), "blue": (40, 70, 200), "clover": (90, 1
 TINY_PHOTOS_PER_FAMILY = 6
 
 
+# Fixtures that train for minutes.
+TRAININGS = ("demo", "small_run")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share a training, or a file, in one process, and begin with the trainings."""
+    places = {}
+    for item in items:
+        trainings = [name for name in TRAININGS if name in getattr(item, "fixturenames", ())]
+        item.add_marker(pytest.mark.xdist_group(trainings[0] if trainings else str(item.path)))
+        places[item] = TRAININGS.index(trainings[0]) if trainings else len(TRAININGS)
+    items.sort(key=lambda item: places[item])
+
+
 def build_tiny_network(seed: int) -> ov.Model:
     """A graph of the real bundle's shape: a uint8 photo -> cell means (features) -> projection (embedding)."""
     generator = np.random.default_rng(seed)

@@ -65,19 +65,12 @@ class Attempt:
     def __init__(self, home: Path, words: tuple[str, ...], *, log: Path, file_bytes: int | None = None) -> None:
         command = [sys.executable, "-m", "beedex.client", *words]
 
-        def limit() -> None:
-            if file_bytes:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-
         self._log = log
         with log.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                command,
-                cwd=home,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-                preexec_fn=limit,  # noqa: PLW1509 - it takes no lock that another thread could hold
-            )
+            self._process = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL, stderr=stderr)
+        if file_bytes:
+            # Not by preexec_fn: with it Python forks, and gRPC in this process aborts a child that is forked.
+            resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
 
     def wait_until(self, is_time: Callable[[], bool], *, then_s: float) -> "Attempt":
         """Wait for a moment that must come before the process ends, and so much longer."""
