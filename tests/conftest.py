@@ -33,6 +33,8 @@ TINY_PHOTOS_PER_FAMILY = 6
 TRAININGS = ("demo", "small_run")
 
 
+# First, as xdist reads the groups in the same hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that share a training, or a file, in one process, and begin with the trainings."""
     places = {}
