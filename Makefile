@@ -29,7 +29,7 @@ demo: setup
 # numpy, as threads of several would wait for each other.
 test: setup
 	$(BIN)/pytest --quiet --doctest-modules index/beedex training/beedex server/beedex client/beedex
-	OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --dist loadgroup
+	OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
 
 check: setup proto-check wheel-check
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 from PIL import Image
+from xdist.scheduler import LoadScopeScheduling
 
 from beedex.index.bundle import WeightsProvenance, seal_bundle
 from beedex.index.calibration import Calibration
@@ -29,20 +30,36 @@ TINY_COLOURS = {"amber": (220, 150, 30), "blue": (40, 70, 200), "clover": (90, 1
 TINY_PHOTOS_PER_FAMILY = 6
 
 
-# Fixtures that train for minutes.
-TRAININGS = ("demo", "small_run")
+# Files whose tests share a training of minutes.
+TRAININGS = {
+    "demo": ("tests/test_main_job.py", "tests/test_readme.py", "tests/training/test_demo_bundle.py"),
+    "small": (
+        "tests/training/test_run.py",
+        "tests/training/test_run_disturbed.py",
+        "tests/training/test_train_commands.py",
+        "tests/training/test_evaluation.py",
+    ),
+}
 
 
-# First, as xdist reads the groups in the same hook.
-@pytest.hookimpl(tryfirst=True)
+class SchedulingByTraining(LoadScopeScheduling):  # type: ignore[misc]  # xdist says no types
+    """Keeps the tests of a file, or of all files that share a training, in one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((name for name, files in TRAININGS.items() if file in files), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SchedulingByTraining:
+    """Deal the tests of a run with several processes."""
+    return SchedulingByTraining(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share a training, or a file, in one process, and begin with the trainings."""
-    places = {}
-    for item in items:
-        trainings = [name for name in TRAININGS if name in getattr(item, "fixturenames", ())]
-        item.add_marker(pytest.mark.xdist_group(trainings[0] if trainings else str(item.path)))
-        places[item] = TRAININGS.index(trainings[0]) if trainings else len(TRAININGS)
-    items.sort(key=lambda item: places[item])
+    """Begin with the trainings."""
+    first = [file for files in TRAININGS.values() for file in files]
+    places = {file: place for place, file in enumerate(first)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(first)))
 
 
 def build_tiny_network(seed: int) -> ov.Model:
