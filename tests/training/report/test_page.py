@@ -13,6 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from beedex.index.calibration import FamiliarityThreshold
+from beedex.index.figure import Figure
 from beedex.training.report import (
     EmbeddingMap,
     History,
@@ -66,6 +68,30 @@ def test_every_row_of_every_part_is_shown(content: ReportContent, read_page) -> 
         "The weights of step 300 were kept.",
     ):
         assert said in text, said
+
+
+def test_what_tells_a_photo_unknown_is_not_mixed_up_with_what_tells_a_vector(content: ReportContent, read_page) -> None:
+    assert content.calibration is not None
+    calibration = replace(
+        content.calibration,
+        unknown_below=0.84,
+        false_reject_rate=0.39,
+        familiarity=FamiliarityThreshold(
+            unfamiliar_below=0.0225,
+            false_reject_rate=Figure(value=0.1, low=0.05, high=0.16),
+            false_accept_rate=Figure(value=0.51, low=0.44, high=0.58),
+        ),
+    )
+
+    text = read_page(render_report(replace(content, calibration=calibration))).find("body")[0].text
+    without = read_page(render_report(content)).find("body")[0].text
+
+    photos, vectors = text.index("UNKNOWN for a photo, by its features"), text.index("UNKNOWN for a vector alone")
+    for said in ("a familiarity of 0.022", "0.10 (0.05 to 0.16) of them", "0.51 (0.44 to 0.58) of the photos"):
+        assert photos < text.index(said) < vectors, said
+    for said in ("a similarity of 0.84", "0.39 of them"):
+        assert vectors < text.index(said), said
+    assert "UNKNOWN for" not in without
 
 
 def test_each_photo_is_a_mark_on_the_map_that_says_which_it_is(content: ReportContent, read_page) -> None:

@@ -163,6 +163,7 @@ def read_calibration(
         unknown_below=calibration.unknown_below,
         false_accept_rate=calibration.false_accept_rate,
         false_reject_rate=calibration.false_reject_rate,
+        familiarity=calibration.familiarity,
         note=calibration.note,
     )
 

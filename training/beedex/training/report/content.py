@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from beedex.index.calibration import FamiliarityThreshold
 from beedex.index.metrics import Figure
 from beedex.training.report.doubts import Doubt
 
@@ -176,7 +177,7 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationEvidence:
-    """What the probabilities and thresholds are worth; see `beedex.index.decision.Calibration` for the last six."""
+    """What probabilities and thresholds are worth; see `beedex.index.calibration.Calibration` for the last seven."""
 
     bins: tuple[ReliabilityBin, ...] = ()
     expected_error: Figure | None = None
@@ -186,6 +187,7 @@ class CalibrationEvidence:
     unknown_below: float | None = None
     false_accept_rate: float | None = None
     false_reject_rate: float | None = None
+    familiarity: FamiliarityThreshold | None = None
     note: str = ""
 
 
