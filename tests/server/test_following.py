@@ -12,6 +12,7 @@ import pytest
 
 from beedex.client import AsyncClient, Status
 from beedex.index.index import Index
+from beedex.index.pruning import prune_index
 from beedex.index.rebuild import BuildSummary, build_index
 from beedex.index.snapshots import load_manifest, rollback_snapshot
 from beedex.index.versions import locate_snapshot, require_current
@@ -140,6 +141,27 @@ def test_a_rollback_is_followed(index_dir, tiny_gallery_copy, tiny_bundle):
             await asyncio.to_thread(rollback_snapshot, index_dir)
             await until_served(client, lambda status: status.snapshot == 1)
             assert [family.name for family in await client.families()] == ["amber", "blue", "clover"]
+
+    run(scenario)
+
+
+def test_a_number_that_comes_again_with_other_photos_is_followed(index_dir, tiny_gallery_copy, tiny_bundle):
+    relabel(tiny_gallery_copy, "-2")
+    build_index(tiny_gallery_copy, tiny_bundle, index_dir)
+
+    def publish_again() -> None:
+        rollback_snapshot(index_dir)
+        prune_index(index_dir, keep=1)
+        relabel(tiny_gallery_copy, "-3")
+        build_index(tiny_gallery_copy, tiny_bundle, index_dir)
+
+    async def scenario() -> None:
+        async with run_server(index_dir) as client:
+            assert [family.name for family in await client.families()] == ["amber-2", "blue-2", "clover-2"]
+            # Within the time between two looks of the server, which then finds the number that it serves.
+            await asyncio.to_thread(publish_again)
+            while [family.name for family in await client.families()] != ["amber-3", "blue-3", "clover-3"]:  # noqa: ASYNC110 - it happens in the server
+                await asyncio.sleep(0.02)
 
     run(scenario)
 

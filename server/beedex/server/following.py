@@ -15,7 +15,7 @@ from beedex.index.changes import Change, ChangeLog
 from beedex.index.embedders import locate_embedder
 from beedex.index.errors import BeedexError
 from beedex.index.searcher import Searcher
-from beedex.index.snapshots import load_manifest, load_snapshot
+from beedex.index.snapshots import Snapshot, load_manifest, load_snapshot
 from beedex.index.versions import require_current, stamp_pointer
 from beedex.server.config import ServerConfig
 from beedex.server.engine import Engine, EngineSlot
@@ -67,7 +67,7 @@ class Follower:
         self._slot.put(fresh)
         # It was read before what it stands for: what came in between is seen by the next look.
         self._state, self._complaint = state, ""
-        if fresh.snapshot_version != engine.snapshot_version:
+        if fresh.searcher.snapshot is not engine.searcher.snapshot:
             log.info("serving snapshot %d now, %d before", fresh.snapshot_version, engine.snapshot_version)
         if fresh.embedder is not engine.embedder:
             await self._traffic.wait_for_present()
@@ -90,18 +90,19 @@ class Follower:
         # Before the snapshot: a build settles changes once they are part of the current one.
         changes = [change for change in self._changes.read() if not change.is_settled]
         directory = self._config.index_dir
-        version = require_current(directory)
-        if version == engine.snapshot_version:
-            return self._renew(engine, engine.searcher, changes)
-        if load_manifest(directory, version).fingerprint != engine.fingerprint:
+        manifest = load_manifest(directory, require_current(directory))
+        # By the manifest and not by its number: where the newest snapshots were deleted, their numbers come again.
+        if manifest == engine.searcher.snapshot.manifest:
+            return self._renew(engine, engine.searcher.snapshot, changes)
+        if manifest.fingerprint != engine.fingerprint:
             return self._load(self._config)
-        snapshot = load_snapshot(directory, version, expected_fingerprint=engine.fingerprint)
-        return self._renew(engine, Searcher(snapshot, engine.searcher.bundle), changes)
+        snapshot = load_snapshot(directory, manifest.version, expected_fingerprint=engine.fingerprint)
+        return self._renew(engine, snapshot, changes)
 
-    def _renew(self, engine: Engine, searcher: Searcher, changes: list[Change]) -> Engine:
+    def _renew(self, engine: Engine, snapshot: Snapshot, changes: list[Change]) -> Engine:
         """Return the engine with another searcher, which reads the calibration as it is now."""
         bundle = load_bundle(locate_embedder(self._config.index_dir, engine.fingerprint), verify=False)
-        return replace(engine, searcher=Searcher(searcher.snapshot, bundle, changes=changes))
+        return replace(engine, searcher=Searcher(snapshot, bundle, changes=changes))
 
     def _complain(self, complaint: str, engine: Engine) -> None:
         if complaint != self._complaint:
