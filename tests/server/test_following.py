@@ -16,7 +16,7 @@ from beedex.index.pruning import prune_index
 from beedex.index.rebuild import BuildSummary, build_index
 from beedex.index.snapshots import load_manifest, rollback_snapshot
 from beedex.index.versions import locate_snapshot, require_current
-from beedex.server.config import ServerConfig
+from beedex.server.config import LaneConfig, ServerConfig
 from beedex.server.engine import Engine, open_engine
 from beedex.server.lifecycle import serve
 
@@ -35,7 +35,7 @@ def index_dir(tiny_gallery_copy, tiny_bundle, tmp_path) -> Path:
 async def run_server(index_dir: Path, load: Callable[[ServerConfig], Engine] = open_engine):
     """A server in this event loop; yields a client."""
     stop, ready = asyncio.Event(), asyncio.Queue[str]()
-    config = ServerConfig(index_dir=index_dir, listen="127.0.0.1:0", threads=1)
+    config = ServerConfig(index_dir=index_dir, listen="127.0.0.1:0", lane=LaneConfig(threads=1))
     task = asyncio.create_task(
         serve(config, stop=stop, load=load, on_ready=lambda address, _engine: ready.put_nowait(address))
     )

@@ -13,7 +13,7 @@ from beedex.index.bundle import load_bundle
 from beedex.index.embedder import Embedder
 from beedex.index.preprocessing import prepare
 from beedex.index.searcher import Searcher
-from beedex.server.config import DEFAULT_MAX_K, MESSAGE_ROOM_BYTES, ServerConfig
+from beedex.server.config import MESSAGE_ROOM_BYTES, LimitsConfig, ServerConfig
 from beedex.v1 import (
     embedding_pb2,
     embedding_pb2_grpc,
@@ -25,6 +25,7 @@ from beedex.v1 import (
 )
 
 MAX_PHOTO_BYTES = 32 * 1024 * 1024
+DEFAULT_MAX_K = LimitsConfig().max_k
 UNKNOWN_ENTRY = "0123456789abcdef"
 
 
@@ -327,18 +328,19 @@ def test_embed_without_a_source_is_invalid(embedding):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "named"),
     [
-        {"listen": "50051"},
-        {"listen": "127.0.0.1:"},
-        {"listen": "127.0.0.1:99999"},
-        {"threads": 0},
-        {"lane_capacity": 0},
-        {"max_k": 0},
-        {"decode_threads": 0},
-        {"grace_s": -1.0},
+        ({"listen": "50051"}, "listen"),
+        ({"listen": "127.0.0.1:"}, "listen"),
+        ({"listen": "127.0.0.1:99999"}, "listen"),
+        ({"lane": {"threads": 0}}, r"lane\.threads"),
+        ({"lane": {"capacity": 0}}, r"lane\.capacity"),
+        ({"lane": {"decode_threads": 0}}, r"lane\.decode_threads"),
+        ({"limits": {"max_k": 0}}, r"limits\.max_k"),
+        ({"limits": {"max_kk": 1}}, r"limits\.max_kk"),
+        ({"grace_s": -1.0}, "grace_s"),
     ],
 )
-def test_a_configuration_that_makes_no_sense_is_refused(tiny_index, change):
-    with pytest.raises(ValueError, match=next(iter(change))):
-        ServerConfig(index_dir=tiny_index, **change)
+def test_a_configuration_that_makes_no_sense_is_refused(tiny_index, change, named):
+    with pytest.raises(ValueError, match=named):
+        ServerConfig.model_validate({"index_dir": tiny_index, **change})

@@ -23,19 +23,24 @@ _sym_db = _symbol_database.Default()
 
 
 from beedex.v1 import types_pb2 as beedex_dot_v1_dot_types__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62\x65\x65\x64\x65x/v1/embedding.proto\x12\tbeedex.v1\x1a\x15\x62\x65\x65\x64\x65x/v1/types.proto\"j\n\x0c\x45mbedRequest\x12\x0f\n\x05photo\x18\x01 \x01(\x0cH\x00\x12\x12\n\x08\x65ntry_id\x18\x02 \x01(\tH\x00\x12+\n\x0b\x65xpectation\x18\x03 \x01(\x0b\x32\x16.beedex.v1.ExpectationB\x08\n\x06source\"U\n\rEmbedResponse\x12!\n\x06vector\x18\x01 \x01(\x0b\x32\x11.beedex.v1.Vector\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin2N\n\x10\x45mbeddingService\x12:\n\x05\x45mbed\x12\x17.beedex.v1.EmbedRequest\x1a\x18.beedex.v1.EmbedResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x62\x65\x65\x64\x65x/v1/embedding.proto\x12\tbeedex.v1\x1a\x15\x62\x65\x65\x64\x65x/v1/types.proto\x1a\x17google/rpc/status.proto\"j\n\x0c\x45mbedRequest\x12\x0f\n\x05photo\x18\x01 \x01(\x0cH\x00\x12\x12\n\x08\x65ntry_id\x18\x02 \x01(\tH\x00\x12+\n\x0b\x65xpectation\x18\x03 \x01(\x0b\x32\x16.beedex.v1.ExpectationB\x08\n\x06source\"U\n\rEmbedResponse\x12!\n\x06vector\x18\x01 \x01(\x0b\x32\x11.beedex.v1.Vector\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin\"V\n\x12\x45mbedStreamRequest\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\t\x12(\n\x07request\x18\x02 \x01(\x0b\x32\x17.beedex.v1.EmbedRequest\"\x89\x01\n\x13\x45mbedStreamResponse\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\t\x12*\n\x06result\x18\x02 \x01(\x0b\x32\x18.beedex.v1.EmbedResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome2\xa0\x01\n\x10\x45mbeddingService\x12:\n\x05\x45mbed\x12\x17.beedex.v1.EmbedRequest\x1a\x18.beedex.v1.EmbedResponse\x12P\n\x0b\x45mbedStream\x12\x1d.beedex.v1.EmbedStreamRequest\x1a\x1e.beedex.v1.EmbedStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'beedex.v1.embedding_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EMBEDREQUEST']._serialized_start=63
-  _globals['_EMBEDREQUEST']._serialized_end=169
-  _globals['_EMBEDRESPONSE']._serialized_start=171
-  _globals['_EMBEDRESPONSE']._serialized_end=256
-  _globals['_EMBEDDINGSERVICE']._serialized_start=258
-  _globals['_EMBEDDINGSERVICE']._serialized_end=336
+  _globals['_EMBEDREQUEST']._serialized_start=88
+  _globals['_EMBEDREQUEST']._serialized_end=194
+  _globals['_EMBEDRESPONSE']._serialized_start=196
+  _globals['_EMBEDRESPONSE']._serialized_end=281
+  _globals['_EMBEDSTREAMREQUEST']._serialized_start=283
+  _globals['_EMBEDSTREAMREQUEST']._serialized_end=369
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_start=372
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_end=509
+  _globals['_EMBEDDINGSERVICE']._serialized_start=512
+  _globals['_EMBEDDINGSERVICE']._serialized_end=672
 # @@protoc_insertion_point(module_scope)

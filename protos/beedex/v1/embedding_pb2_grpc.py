@@ -40,6 +40,11 @@ class EmbeddingServiceStub:
                 request_serializer=beedex_dot_v1_dot_embedding__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=beedex_dot_v1_dot_embedding__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.EmbedStream = channel.stream_stream(
+                '/beedex.v1.EmbeddingService/EmbedStream',
+                request_serializer=beedex_dot_v1_dot_embedding__pb2.EmbedStreamRequest.SerializeToString,
+                response_deserializer=beedex_dot_v1_dot_embedding__pb2.EmbedStreamResponse.FromString,
+                _registered_method=True)
 
 
 class EmbeddingServiceServicer:
@@ -54,10 +59,33 @@ class EmbeddingServiceServicer:
         (SOURCE_MISSING).
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-        RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), or the request is larger than any
-        photo may be (refused by gRPC itself, without ErrorInfo).
+        RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
+        the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
+        itself, without ErrorInfo).
         DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
-        UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+        down.
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EmbedStream(self, request_iterator, context):
+        """Embeds photo after photo. Each item is answered when it is done, in whichever order, with its correlation id; one
+        that fails is answered with the status that Embed would have ended in, and the stream goes on. The server reads on
+        while fewer items are under way than Limits.stream_window. Items of streams wait for a place in the lane instead of
+        being refused, and single requests are served before them three times in four.
+
+        The stream itself ends with:
+        INVALID_ARGUMENT: a correlation id is longer than 128 bytes (CORRELATION_ID_TOO_LONG).
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        RESOURCE_EXHAUSTED: too many streams are open (TOO_MANY_STREAMS, with RetryInfo), it has more items than
+        Limits.max_stream_items (STREAM_TOO_LONG), or an item is larger than any photo may be (refused by gRPC itself,
+        without ErrorInfo).
+        DEADLINE_EXCEEDED: the deadline passed, or no item came for Limits.max_idle_s (STREAM_IDLE).
+        UNAVAILABLE: the server is going down (DRAINING, with RetryInfo); every item that it had read is answered before.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -71,6 +99,11 @@ def add_EmbeddingServiceServicer_to_server(servicer, server):
                     servicer.Embed,
                     request_deserializer=beedex_dot_v1_dot_embedding__pb2.EmbedRequest.FromString,
                     response_serializer=beedex_dot_v1_dot_embedding__pb2.EmbedResponse.SerializeToString,
+            ),
+            'EmbedStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.EmbedStream,
+                    request_deserializer=beedex_dot_v1_dot_embedding__pb2.EmbedStreamRequest.FromString,
+                    response_serializer=beedex_dot_v1_dot_embedding__pb2.EmbedStreamResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -101,6 +134,33 @@ class EmbeddingService:
             '/beedex.v1.EmbeddingService/Embed',
             beedex_dot_v1_dot_embedding__pb2.EmbedRequest.SerializeToString,
             beedex_dot_v1_dot_embedding__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EmbedStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/beedex.v1.EmbeddingService/EmbedStream',
+            beedex_dot_v1_dot_embedding__pb2.EmbedStreamRequest.SerializeToString,
+            beedex_dot_v1_dot_embedding__pb2.EmbedStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,

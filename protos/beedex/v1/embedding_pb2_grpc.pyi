@@ -41,10 +41,29 @@ class EmbeddingServiceStub:
       (SOURCE_MISSING).
     NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-    RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), or the request is larger than any
-      photo may be (refused by gRPC itself, without ErrorInfo).
+    RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
+      the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
+      itself, without ErrorInfo).
     DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
-    UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+      down.
+    INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+    """
+    EmbedStream: _grpc.StreamStreamMultiCallable[_embedding_pb2.EmbedStreamRequest, _embedding_pb2.EmbedStreamResponse]
+    """Embeds photo after photo. Each item is answered when it is done, in whichever order, with its correlation id; one
+    that fails is answered with the status that Embed would have ended in, and the stream goes on. The server reads on
+    while fewer items are under way than Limits.stream_window. Items of streams wait for a place in the lane instead of
+    being refused, and single requests are served before them three times in four.
+
+    The stream itself ends with:
+    INVALID_ARGUMENT: a correlation id is longer than 128 bytes (CORRELATION_ID_TOO_LONG).
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    RESOURCE_EXHAUSTED: too many streams are open (TOO_MANY_STREAMS, with RetryInfo), it has more items than
+      Limits.max_stream_items (STREAM_TOO_LONG), or an item is larger than any photo may be (refused by gRPC itself,
+      without ErrorInfo).
+    DEADLINE_EXCEEDED: the deadline passed, or no item came for Limits.max_idle_s (STREAM_IDLE).
+    UNAVAILABLE: the server is going down (DRAINING, with RetryInfo); every item that it had read is answered before.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
 
@@ -61,10 +80,29 @@ class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
       (SOURCE_MISSING).
     NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-    RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), or the request is larger than any
-      photo may be (refused by gRPC itself, without ErrorInfo).
+    RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
+      the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
+      itself, without ErrorInfo).
     DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
-    UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+      down.
+    INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+    """
+    EmbedStream: _aio.StreamStreamMultiCallable[_embedding_pb2.EmbedStreamRequest, _embedding_pb2.EmbedStreamResponse]  # type: ignore[assignment]
+    """Embeds photo after photo. Each item is answered when it is done, in whichever order, with its correlation id; one
+    that fails is answered with the status that Embed would have ended in, and the stream goes on. The server reads on
+    while fewer items are under way than Limits.stream_window. Items of streams wait for a place in the lane instead of
+    being refused, and single requests are served before them three times in four.
+
+    The stream itself ends with:
+    INVALID_ARGUMENT: a correlation id is longer than 128 bytes (CORRELATION_ID_TOO_LONG).
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    RESOURCE_EXHAUSTED: too many streams are open (TOO_MANY_STREAMS, with RetryInfo), it has more items than
+      Limits.max_stream_items (STREAM_TOO_LONG), or an item is larger than any photo may be (refused by gRPC itself,
+      without ErrorInfo).
+    DEADLINE_EXCEEDED: the deadline passed, or no item came for Limits.max_idle_s (STREAM_IDLE).
+    UNAVAILABLE: the server is going down (DRAINING, with RetryInfo); every item that it had read is answered before.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
 
@@ -84,10 +122,35 @@ class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
           (SOURCE_MISSING).
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-        RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), or the request is larger than any
-          photo may be (refused by gRPC itself, without ErrorInfo).
+        RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
+          the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
+          itself, without ErrorInfo).
         DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
-        UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+          down.
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+        """
+
+    @_abc_1.abstractmethod
+    def EmbedStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_embedding_pb2.EmbedStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_embedding_pb2.EmbedStreamResponse], _abc.AsyncIterator[_embedding_pb2.EmbedStreamResponse]]:
+        """Embeds photo after photo. Each item is answered when it is done, in whichever order, with its correlation id; one
+        that fails is answered with the status that Embed would have ended in, and the stream goes on. The server reads on
+        while fewer items are under way than Limits.stream_window. Items of streams wait for a place in the lane instead of
+        being refused, and single requests are served before them three times in four.
+
+        The stream itself ends with:
+        INVALID_ARGUMENT: a correlation id is longer than 128 bytes (CORRELATION_ID_TOO_LONG).
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        RESOURCE_EXHAUSTED: too many streams are open (TOO_MANY_STREAMS, with RetryInfo), it has more items than
+          Limits.max_stream_items (STREAM_TOO_LONG), or an item is larger than any photo may be (refused by gRPC itself,
+          without ErrorInfo).
+        DEADLINE_EXCEEDED: the deadline passed, or no item came for Limits.max_idle_s (STREAM_IDLE).
+        UNAVAILABLE: the server is going down (DRAINING, with RetryInfo); every item that it had read is answered before.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class IndexServiceStub:
-    """Tells what the server has loaded.
+    """Tells what the server has loaded, and changes it. All but GetStatus and ListSnapshots take the role admin.
     """
 
     def __init__(self, channel):
@@ -40,18 +40,164 @@ class IndexServiceStub:
                 request_serializer=beedex_dot_v1_dot_index__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=beedex_dot_v1_dot_index__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.ListSnapshots = channel.unary_unary(
+                '/beedex.v1.IndexService/ListSnapshots',
+                request_serializer=beedex_dot_v1_dot_index__pb2.ListSnapshotsRequest.SerializeToString,
+                response_deserializer=beedex_dot_v1_dot_index__pb2.ListSnapshotsResponse.FromString,
+                _registered_method=True)
+        self.ActivateSnapshot = channel.unary_unary(
+                '/beedex.v1.IndexService/ActivateSnapshot',
+                request_serializer=beedex_dot_v1_dot_index__pb2.ActivateSnapshotRequest.SerializeToString,
+                response_deserializer=beedex_dot_v1_dot_index__pb2.ActivateSnapshotResponse.FromString,
+                _registered_method=True)
+        self.RollbackSnapshot = channel.unary_unary(
+                '/beedex.v1.IndexService/RollbackSnapshot',
+                request_serializer=beedex_dot_v1_dot_index__pb2.RollbackSnapshotRequest.SerializeToString,
+                response_deserializer=beedex_dot_v1_dot_index__pb2.RollbackSnapshotResponse.FromString,
+                _registered_method=True)
+        self.Rebuild = channel.unary_stream(
+                '/beedex.v1.IndexService/Rebuild',
+                request_serializer=beedex_dot_v1_dot_index__pb2.RebuildRequest.SerializeToString,
+                response_deserializer=beedex_dot_v1_dot_index__pb2.RebuildResponse.FromString,
+                _registered_method=True)
+        self.UpsertEntries = channel.unary_unary(
+                '/beedex.v1.IndexService/UpsertEntries',
+                request_serializer=beedex_dot_v1_dot_index__pb2.UpsertEntriesRequest.SerializeToString,
+                response_deserializer=beedex_dot_v1_dot_index__pb2.UpsertEntriesResponse.FromString,
+                _registered_method=True)
+        self.DeleteEntries = channel.unary_unary(
+                '/beedex.v1.IndexService/DeleteEntries',
+                request_serializer=beedex_dot_v1_dot_index__pb2.DeleteEntriesRequest.SerializeToString,
+                response_deserializer=beedex_dot_v1_dot_index__pb2.DeleteEntriesResponse.FromString,
+                _registered_method=True)
 
 
 class IndexServiceServicer:
-    """Tells what the server has loaded.
+    """Tells what the server has loaded, and changes it. All but GetStatus and ListSnapshots take the role admin.
     """
 
     def GetStatus(self, request, context):
         """Tells the embedder, the snapshot and the limits.
 
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-        UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+        down.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSnapshots(self, request, context):
+        """Lists the snapshots that can be activated.
+
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
+        or the index directory can't be read (INDEX_UNUSABLE).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+        down.
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActivateSnapshot(self, request, context):
+        """Serves another snapshot of the index from now on, here and in every server of the same index. It is checked and
+        loaded first; what can't be served is refused, and all stays as it is.
+
+        INVALID_ARGUMENT: the version is 0 (VERSION_MISSING).
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
+        NOT_FOUND: there is no such snapshot (SNAPSHOT_NOT_FOUND).
+        FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
+        or the snapshot or its embedder is damaged (SNAPSHOT_UNUSABLE).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+        down.
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackSnapshot(self, request, context):
+        """Serves the snapshot before the current one again, as ActivateSnapshot does.
+
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
+        FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
+        there is none before the current one (NO_EARLIER_SNAPSHOT), or that one or its embedder is damaged
+        (SNAPSHOT_UNUSABLE).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+        down.
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Rebuild(self, request, context):
+        """Brings the index up to date with the gallery that the server was told of, in another process, and serves the result.
+        Progress comes about once a second, the summary last. A caller that goes away ends the build; the next one goes on
+        where it was.
+
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
+        FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
+        the server was told of no gallery (REBUILD_NOT_CONFIGURED), or the gallery, the embedder or the index can't be used
+        (BUILD_REFUSED).
+        ABORTED: another build of the index is under way (BUILD_RUNNING).
+        DEADLINE_EXCEEDED: the deadline passed; what was embedded until then is kept.
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+        down.
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpsertEntries(self, request, context):
+        """Puts photos into the index, or changes what is said of indexed ones. Each is done or refused alone. What is done is
+        on the disk, and found by every later search of this server, before the reply.
+
+        INVALID_ARGUMENT: there are no entries (ENTRIES_MISSING) or more than Limits.max_entries (TOO_MANY_ENTRIES).
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
+        FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
+        RESOURCE_EXHAUSTED: the request is larger than any photo may be (refused by gRPC itself, without ErrorInfo).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+        down.
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+
+        An entry is refused with:
+        INVALID_ARGUMENT: as a photo or an id of Embed is, the family is empty or only spaces (FAMILY_MISSING), or a text is
+        longer than 1000 characters or holds control characters (BAD_TEXT).
+        NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
+        ALREADY_EXISTS: another photo has the same id (ENTRY_ID_TAKEN).
+        FAILED_PRECONDITION: the index directory can't be written (INDEX_UNUSABLE).
+        RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: as in Embed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteEntries(self, request, context):
+        """Takes entries out of the index. Each is done or refused alone; what is done is on the disk, and found by no later
+        search of this server, before the reply.
+
+        INVALID_ARGUMENT: there are no ids (ENTRIES_MISSING) or more than Limits.max_entries (TOO_MANY_ENTRIES).
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
+        FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+        down.
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+
+        An id is refused with:
+        INVALID_ARGUMENT: it is none (MALFORMED_ENTRY_ID).
+        NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
+        FAILED_PRECONDITION: the index directory can't be written (INDEX_UNUSABLE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -65,6 +211,36 @@ def add_IndexServiceServicer_to_server(servicer, server):
                     request_deserializer=beedex_dot_v1_dot_index__pb2.GetStatusRequest.FromString,
                     response_serializer=beedex_dot_v1_dot_index__pb2.GetStatusResponse.SerializeToString,
             ),
+            'ListSnapshots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSnapshots,
+                    request_deserializer=beedex_dot_v1_dot_index__pb2.ListSnapshotsRequest.FromString,
+                    response_serializer=beedex_dot_v1_dot_index__pb2.ListSnapshotsResponse.SerializeToString,
+            ),
+            'ActivateSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateSnapshot,
+                    request_deserializer=beedex_dot_v1_dot_index__pb2.ActivateSnapshotRequest.FromString,
+                    response_serializer=beedex_dot_v1_dot_index__pb2.ActivateSnapshotResponse.SerializeToString,
+            ),
+            'RollbackSnapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackSnapshot,
+                    request_deserializer=beedex_dot_v1_dot_index__pb2.RollbackSnapshotRequest.FromString,
+                    response_serializer=beedex_dot_v1_dot_index__pb2.RollbackSnapshotResponse.SerializeToString,
+            ),
+            'Rebuild': grpc.unary_stream_rpc_method_handler(
+                    servicer.Rebuild,
+                    request_deserializer=beedex_dot_v1_dot_index__pb2.RebuildRequest.FromString,
+                    response_serializer=beedex_dot_v1_dot_index__pb2.RebuildResponse.SerializeToString,
+            ),
+            'UpsertEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpsertEntries,
+                    request_deserializer=beedex_dot_v1_dot_index__pb2.UpsertEntriesRequest.FromString,
+                    response_serializer=beedex_dot_v1_dot_index__pb2.UpsertEntriesResponse.SerializeToString,
+            ),
+            'DeleteEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteEntries,
+                    request_deserializer=beedex_dot_v1_dot_index__pb2.DeleteEntriesRequest.FromString,
+                    response_serializer=beedex_dot_v1_dot_index__pb2.DeleteEntriesResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'beedex.v1.IndexService', rpc_method_handlers)
@@ -74,7 +250,7 @@ def add_IndexServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class IndexService:
-    """Tells what the server has loaded.
+    """Tells what the server has loaded, and changes it. All but GetStatus and ListSnapshots take the role admin.
     """
 
     @staticmethod
@@ -94,6 +270,168 @@ class IndexService:
             '/beedex.v1.IndexService/GetStatus',
             beedex_dot_v1_dot_index__pb2.GetStatusRequest.SerializeToString,
             beedex_dot_v1_dot_index__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSnapshots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/beedex.v1.IndexService/ListSnapshots',
+            beedex_dot_v1_dot_index__pb2.ListSnapshotsRequest.SerializeToString,
+            beedex_dot_v1_dot_index__pb2.ListSnapshotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/beedex.v1.IndexService/ActivateSnapshot',
+            beedex_dot_v1_dot_index__pb2.ActivateSnapshotRequest.SerializeToString,
+            beedex_dot_v1_dot_index__pb2.ActivateSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackSnapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/beedex.v1.IndexService/RollbackSnapshot',
+            beedex_dot_v1_dot_index__pb2.RollbackSnapshotRequest.SerializeToString,
+            beedex_dot_v1_dot_index__pb2.RollbackSnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rebuild(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/beedex.v1.IndexService/Rebuild',
+            beedex_dot_v1_dot_index__pb2.RebuildRequest.SerializeToString,
+            beedex_dot_v1_dot_index__pb2.RebuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpsertEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/beedex.v1.IndexService/UpsertEntries',
+            beedex_dot_v1_dot_index__pb2.UpsertEntriesRequest.SerializeToString,
+            beedex_dot_v1_dot_index__pb2.UpsertEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/beedex.v1.IndexService/DeleteEntries',
+            beedex_dot_v1_dot_index__pb2.DeleteEntriesRequest.SerializeToString,
+            beedex_dot_v1_dot_index__pb2.DeleteEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

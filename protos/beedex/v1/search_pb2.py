@@ -23,33 +23,44 @@ _sym_db = _symbol_database.Default()
 
 
 from beedex.v1 import types_pb2 as beedex_dot_v1_dot_types__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62\x65\x65\x64\x65x/v1/search.proto\x12\tbeedex.v1\x1a\x15\x62\x65\x65\x64\x65x/v1/types.proto\"F\n\x0b\x46\x61milyScore\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\x12\n\nsimilarity\x18\x03 \x01(\x01\"u\n\x0fIdentifyRequest\x12\x1f\n\x05query\x18\x01 \x01(\x0b\x32\x10.beedex.v1.Query\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12+\n\x0b\x65xpectation\x18\x03 \x01(\x0b\x32\x16.beedex.v1.ExpectationB\x04\n\x02_k\"\xf5\x01\n\x10IdentifyResponse\x12#\n\x07verdict\x18\x01 \x01(\x0e\x32\x12.beedex.v1.Verdict\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\x12\x12\n\ncandidates\x18\x04 \x03(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12(\n\x08\x66\x61milies\x18\x06 \x03(\x0b\x32\x16.beedex.v1.FamilyScore\x12&\n\tneighbors\x18\x07 \x03(\x0b\x32\x13.beedex.v1.Neighbor\x12!\n\x06origin\x18\x08 \x01(\x0b\x32\x11.beedex.v1.Origin\"|\n\x16SearchNeighborsRequest\x12\x1f\n\x05query\x18\x01 \x01(\x0b\x32\x10.beedex.v1.Query\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12+\n\x0b\x65xpectation\x18\x03 \x01(\x0b\x32\x16.beedex.v1.ExpectationB\x04\n\x02_k\"d\n\x17SearchNeighborsResponse\x12&\n\tneighbors\x18\x01 \x03(\x0b\x32\x13.beedex.v1.Neighbor\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin\"B\n\x13ListFamiliesRequest\x12+\n\x0b\x65xpectation\x18\x01 \x01(\x0b\x32\x16.beedex.v1.Expectation\"\'\n\x06\x46\x61mily\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x04\"^\n\x14ListFamiliesResponse\x12#\n\x08\x66\x61milies\x18\x01 \x03(\x0b\x32\x11.beedex.v1.Family\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin*a\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_MATCH\x10\x01\x12\x15\n\x11VERDICT_AMBIGUOUS\x10\x02\x12\x13\n\x0fVERDICT_UNKNOWN\x10\x03\x32\xff\x01\n\rSearchService\x12\x43\n\x08Identify\x12\x1a.beedex.v1.IdentifyRequest\x1a\x1b.beedex.v1.IdentifyResponse\x12X\n\x0fSearchNeighbors\x12!.beedex.v1.SearchNeighborsRequest\x1a\".beedex.v1.SearchNeighborsResponse\x12O\n\x0cListFamilies\x12\x1e.beedex.v1.ListFamiliesRequest\x1a\x1f.beedex.v1.ListFamiliesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x62\x65\x65\x64\x65x/v1/search.proto\x12\tbeedex.v1\x1a\x15\x62\x65\x65\x64\x65x/v1/types.proto\x1a\x17google/rpc/status.proto\"F\n\x0b\x46\x61milyScore\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\x12\n\nsimilarity\x18\x03 \x01(\x01\"u\n\x0fIdentifyRequest\x12\x1f\n\x05query\x18\x01 \x01(\x0b\x32\x10.beedex.v1.Query\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12+\n\x0b\x65xpectation\x18\x03 \x01(\x0b\x32\x16.beedex.v1.ExpectationB\x04\n\x02_k\"\xf5\x01\n\x10IdentifyResponse\x12#\n\x07verdict\x18\x01 \x01(\x0e\x32\x12.beedex.v1.Verdict\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\x12\x12\n\ncandidates\x18\x04 \x03(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12(\n\x08\x66\x61milies\x18\x06 \x03(\x0b\x32\x16.beedex.v1.FamilyScore\x12&\n\tneighbors\x18\x07 \x03(\x0b\x32\x13.beedex.v1.Neighbor\x12!\n\x06origin\x18\x08 \x01(\x0b\x32\x11.beedex.v1.Origin\"\x8e\x01\n\x16SearchNeighborsRequest\x12\x1f\n\x05query\x18\x01 \x01(\x0b\x32\x10.beedex.v1.Query\x12\x0e\n\x01k\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12+\n\x0b\x65xpectation\x18\x03 \x01(\x0b\x32\x16.beedex.v1.Expectation\x12\x10\n\x08\x66\x61milies\x18\x04 \x03(\tB\x04\n\x02_k\"d\n\x17SearchNeighborsResponse\x12&\n\tneighbors\x18\x01 \x03(\x0b\x32\x13.beedex.v1.Neighbor\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin\"B\n\x13ListFamiliesRequest\x12+\n\x0b\x65xpectation\x18\x01 \x01(\x0b\x32\x16.beedex.v1.Expectation\"\'\n\x06\x46\x61mily\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x04\"^\n\x14ListFamiliesResponse\x12#\n\x08\x66\x61milies\x18\x01 \x03(\x0b\x32\x11.beedex.v1.Family\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin\"\\\n\x15IdentifyStreamRequest\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\t\x12+\n\x07request\x18\x02 \x01(\x0b\x32\x1a.beedex.v1.IdentifyRequest\"\x8f\x01\n\x16IdentifyStreamResponse\x12\x16\n\x0e\x63orrelation_id\x18\x01 \x01(\t\x12-\n\x06result\x18\x02 \x01(\x0b\x32\x1b.beedex.v1.IdentifyResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"z\n\x0fGetPhotoRequest\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\t\x12\x18\n\x0bmax_side_px\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12+\n\x0b\x65xpectation\x18\x03 \x01(\x0b\x32\x16.beedex.v1.ExpectationB\x0e\n\x0c_max_side_px\"f\n\x0bPhotoHeader\x12\x1f\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x10.beedex.v1.Entry\x12\x12\n\nmedia_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x0e\n\x06sha256\x18\x04 \x01(\t\"x\n\x10GetPhotoResponse\x12(\n\x06header\x18\x01 \x01(\x0b\x32\x16.beedex.v1.PhotoHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12!\n\x06origin\x18\x03 \x01(\x0b\x32\x11.beedex.v1.OriginB\x06\n\x04part*a\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_MATCH\x10\x01\x12\x15\n\x11VERDICT_AMBIGUOUS\x10\x02\x12\x13\n\x0fVERDICT_UNKNOWN\x10\x03\x32\xa1\x03\n\rSearchService\x12\x43\n\x08Identify\x12\x1a.beedex.v1.IdentifyRequest\x1a\x1b.beedex.v1.IdentifyResponse\x12X\n\x0fSearchNeighbors\x12!.beedex.v1.SearchNeighborsRequest\x1a\".beedex.v1.SearchNeighborsResponse\x12O\n\x0cListFamilies\x12\x1e.beedex.v1.ListFamiliesRequest\x1a\x1f.beedex.v1.ListFamiliesResponse\x12Y\n\x0eIdentifyStream\x12 .beedex.v1.IdentifyStreamRequest\x1a!.beedex.v1.IdentifyStreamResponse(\x01\x30\x01\x12\x45\n\x08GetPhoto\x12\x1a.beedex.v1.GetPhotoRequest\x1a\x1b.beedex.v1.GetPhotoResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'beedex.v1.search_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VERDICT']._serialized_start=932
-  _globals['_VERDICT']._serialized_end=1029
-  _globals['_FAMILYSCORE']._serialized_start=60
-  _globals['_FAMILYSCORE']._serialized_end=130
-  _globals['_IDENTIFYREQUEST']._serialized_start=132
-  _globals['_IDENTIFYREQUEST']._serialized_end=249
-  _globals['_IDENTIFYRESPONSE']._serialized_start=252
-  _globals['_IDENTIFYRESPONSE']._serialized_end=497
-  _globals['_SEARCHNEIGHBORSREQUEST']._serialized_start=499
-  _globals['_SEARCHNEIGHBORSREQUEST']._serialized_end=623
-  _globals['_SEARCHNEIGHBORSRESPONSE']._serialized_start=625
-  _globals['_SEARCHNEIGHBORSRESPONSE']._serialized_end=725
-  _globals['_LISTFAMILIESREQUEST']._serialized_start=727
-  _globals['_LISTFAMILIESREQUEST']._serialized_end=793
-  _globals['_FAMILY']._serialized_start=795
-  _globals['_FAMILY']._serialized_end=834
-  _globals['_LISTFAMILIESRESPONSE']._serialized_start=836
-  _globals['_LISTFAMILIESRESPONSE']._serialized_end=930
-  _globals['_SEARCHSERVICE']._serialized_start=1032
-  _globals['_SEARCHSERVICE']._serialized_end=1287
+  _globals['_VERDICT']._serialized_start=1566
+  _globals['_VERDICT']._serialized_end=1663
+  _globals['_FAMILYSCORE']._serialized_start=85
+  _globals['_FAMILYSCORE']._serialized_end=155
+  _globals['_IDENTIFYREQUEST']._serialized_start=157
+  _globals['_IDENTIFYREQUEST']._serialized_end=274
+  _globals['_IDENTIFYRESPONSE']._serialized_start=277
+  _globals['_IDENTIFYRESPONSE']._serialized_end=522
+  _globals['_SEARCHNEIGHBORSREQUEST']._serialized_start=525
+  _globals['_SEARCHNEIGHBORSREQUEST']._serialized_end=667
+  _globals['_SEARCHNEIGHBORSRESPONSE']._serialized_start=669
+  _globals['_SEARCHNEIGHBORSRESPONSE']._serialized_end=769
+  _globals['_LISTFAMILIESREQUEST']._serialized_start=771
+  _globals['_LISTFAMILIESREQUEST']._serialized_end=837
+  _globals['_FAMILY']._serialized_start=839
+  _globals['_FAMILY']._serialized_end=878
+  _globals['_LISTFAMILIESRESPONSE']._serialized_start=880
+  _globals['_LISTFAMILIESRESPONSE']._serialized_end=974
+  _globals['_IDENTIFYSTREAMREQUEST']._serialized_start=976
+  _globals['_IDENTIFYSTREAMREQUEST']._serialized_end=1068
+  _globals['_IDENTIFYSTREAMRESPONSE']._serialized_start=1071
+  _globals['_IDENTIFYSTREAMRESPONSE']._serialized_end=1214
+  _globals['_GETPHOTOREQUEST']._serialized_start=1216
+  _globals['_GETPHOTOREQUEST']._serialized_end=1338
+  _globals['_PHOTOHEADER']._serialized_start=1340
+  _globals['_PHOTOHEADER']._serialized_end=1442
+  _globals['_GETPHOTORESPONSE']._serialized_start=1444
+  _globals['_GETPHOTORESPONSE']._serialized_end=1564
+  _globals['_SEARCHSERVICE']._serialized_start=1666
+  _globals['_SEARCHSERVICE']._serialized_end=2083
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,16 @@ class SearchServiceStub:
                 request_serializer=beedex_dot_v1_dot_search__pb2.ListFamiliesRequest.SerializeToString,
                 response_deserializer=beedex_dot_v1_dot_search__pb2.ListFamiliesResponse.FromString,
                 _registered_method=True)
+        self.IdentifyStream = channel.stream_stream(
+                '/beedex.v1.SearchService/IdentifyStream',
+                request_serializer=beedex_dot_v1_dot_search__pb2.IdentifyStreamRequest.SerializeToString,
+                response_deserializer=beedex_dot_v1_dot_search__pb2.IdentifyStreamResponse.FromString,
+                _registered_method=True)
+        self.GetPhoto = channel.unary_stream(
+                '/beedex.v1.SearchService/GetPhoto',
+                request_serializer=beedex_dot_v1_dot_search__pb2.GetPhotoRequest.SerializeToString,
+                response_deserializer=beedex_dot_v1_dot_search__pb2.GetPhotoResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer:
@@ -67,10 +77,13 @@ class SearchServiceServicer:
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
         or the entry is the only one (NOTHING_TO_COMPARE).
-        RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), or the request is larger than any
-        photo may be (refused by gRPC itself, without ErrorInfo).
+        RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
+        the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
+        itself, without ErrorInfo).
         DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
-        UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+        down.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -86,10 +99,13 @@ class SearchServiceServicer:
         (K_OUT_OF_RANGE).
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-        RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), or the request is larger than any
-        photo may be (refused by gRPC itself, without ErrorInfo).
+        RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
+        the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
+        itself, without ErrorInfo).
         DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
-        UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+        down.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -100,7 +116,46 @@ class SearchServiceServicer:
         """Lists the families of the index.
 
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-        UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+        down.
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IdentifyStream(self, request_iterator, context):
+        """Decides the family of query after query. Each item is answered when it is done, in whichever order, with its
+        correlation id; one that fails is answered with the status that Identify would have ended in, and the stream goes
+        on. The server reads on while fewer items are under way than Limits.stream_window. Photos of streams wait for a place
+        in the lane instead of being refused, and single requests are served before them three times in four.
+
+        The stream itself ends with:
+        INVALID_ARGUMENT: a correlation id is longer than 128 bytes (CORRELATION_ID_TOO_LONG).
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        RESOURCE_EXHAUSTED: too many streams are open (TOO_MANY_STREAMS, with RetryInfo), it has more items than
+        Limits.max_stream_items (STREAM_TOO_LONG), or an item is larger than any photo may be (refused by gRPC itself,
+        without ErrorInfo).
+        DEADLINE_EXCEEDED: the deadline passed, or no item came for Limits.max_idle_s (STREAM_IDLE).
+        UNAVAILABLE: the server is going down (DRAINING, with RetryInfo); every item that it had read is answered before.
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPhoto(self, request, context):
+        """Sends an indexed photo: a header, then its bytes in order, in chunks of at most 64 KiB.
+
+        INVALID_ARGUMENT: the id is none (MALFORMED_ENTRY_ID), or max_side_px is out of range (SIDE_OUT_OF_RANGE).
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        NOT_FOUND: no such entry (ENTRY_NOT_FOUND), or the server can't read its file: it is gone or holds another photo
+        since the index was built, or the server was not told where the gallery is (PHOTO_NOT_AVAILABLE).
+        FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
+        DEADLINE_EXCEEDED: the deadline passed.
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+        down.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -124,6 +179,16 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.ListFamilies,
                     request_deserializer=beedex_dot_v1_dot_search__pb2.ListFamiliesRequest.FromString,
                     response_serializer=beedex_dot_v1_dot_search__pb2.ListFamiliesResponse.SerializeToString,
+            ),
+            'IdentifyStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.IdentifyStream,
+                    request_deserializer=beedex_dot_v1_dot_search__pb2.IdentifyStreamRequest.FromString,
+                    response_serializer=beedex_dot_v1_dot_search__pb2.IdentifyStreamResponse.SerializeToString,
+            ),
+            'GetPhoto': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetPhoto,
+                    request_deserializer=beedex_dot_v1_dot_search__pb2.GetPhotoRequest.FromString,
+                    response_serializer=beedex_dot_v1_dot_search__pb2.GetPhotoResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -208,6 +273,60 @@ class SearchService:
             '/beedex.v1.SearchService/ListFamilies',
             beedex_dot_v1_dot_search__pb2.ListFamiliesRequest.SerializeToString,
             beedex_dot_v1_dot_search__pb2.ListFamiliesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IdentifyStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/beedex.v1.SearchService/IdentifyStream',
+            beedex_dot_v1_dot_search__pb2.IdentifyStreamRequest.SerializeToString,
+            beedex_dot_v1_dot_search__pb2.IdentifyStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPhoto(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/beedex.v1.SearchService/GetPhoto',
+            beedex_dot_v1_dot_search__pb2.GetPhotoRequest.SerializeToString,
+            beedex_dot_v1_dot_search__pb2.GetPhotoResponse.FromString,
             options,
             channel_credentials,
             insecure,

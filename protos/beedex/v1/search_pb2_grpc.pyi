@@ -44,10 +44,13 @@ class SearchServiceStub:
     NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
       or the entry is the only one (NOTHING_TO_COMPARE).
-    RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), or the request is larger than any
-      photo may be (refused by gRPC itself, without ErrorInfo).
+    RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
+      the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
+      itself, without ErrorInfo).
     DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
-    UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+      down.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
     SearchNeighbors: _grpc.UnaryUnaryMultiCallable[_search_pb2.SearchNeighborsRequest, _search_pb2.SearchNeighborsResponse]
@@ -59,17 +62,51 @@ class SearchServiceStub:
       (K_OUT_OF_RANGE).
     NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-    RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), or the request is larger than any
-      photo may be (refused by gRPC itself, without ErrorInfo).
+    RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
+      the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
+      itself, without ErrorInfo).
     DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
-    UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+      down.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
     ListFamilies: _grpc.UnaryUnaryMultiCallable[_search_pb2.ListFamiliesRequest, _search_pb2.ListFamiliesResponse]
     """Lists the families of the index.
 
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-    UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+      down.
+    INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+    """
+    IdentifyStream: _grpc.StreamStreamMultiCallable[_search_pb2.IdentifyStreamRequest, _search_pb2.IdentifyStreamResponse]
+    """Decides the family of query after query. Each item is answered when it is done, in whichever order, with its
+    correlation id; one that fails is answered with the status that Identify would have ended in, and the stream goes
+    on. The server reads on while fewer items are under way than Limits.stream_window. Photos of streams wait for a place
+    in the lane instead of being refused, and single requests are served before them three times in four.
+
+    The stream itself ends with:
+    INVALID_ARGUMENT: a correlation id is longer than 128 bytes (CORRELATION_ID_TOO_LONG).
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    RESOURCE_EXHAUSTED: too many streams are open (TOO_MANY_STREAMS, with RetryInfo), it has more items than
+      Limits.max_stream_items (STREAM_TOO_LONG), or an item is larger than any photo may be (refused by gRPC itself,
+      without ErrorInfo).
+    DEADLINE_EXCEEDED: the deadline passed, or no item came for Limits.max_idle_s (STREAM_IDLE).
+    UNAVAILABLE: the server is going down (DRAINING, with RetryInfo); every item that it had read is answered before.
+    INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+    """
+    GetPhoto: _grpc.UnaryStreamMultiCallable[_search_pb2.GetPhotoRequest, _search_pb2.GetPhotoResponse]
+    """Sends an indexed photo: a header, then its bytes in order, in chunks of at most 64 KiB.
+
+    INVALID_ARGUMENT: the id is none (MALFORMED_ENTRY_ID), or max_side_px is out of range (SIDE_OUT_OF_RANGE).
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    NOT_FOUND: no such entry (ENTRY_NOT_FOUND), or the server can't read its file: it is gone or holds another photo
+      since the index was built, or the server was not told where the gallery is (PHOTO_NOT_AVAILABLE).
+    FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
+    DEADLINE_EXCEEDED: the deadline passed.
+    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+      down.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
 
@@ -89,10 +126,13 @@ class SearchServiceAsyncStub(SearchServiceStub):
     NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
       or the entry is the only one (NOTHING_TO_COMPARE).
-    RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), or the request is larger than any
-      photo may be (refused by gRPC itself, without ErrorInfo).
+    RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
+      the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
+      itself, without ErrorInfo).
     DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
-    UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+      down.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
     SearchNeighbors: _aio.UnaryUnaryMultiCallable[_search_pb2.SearchNeighborsRequest, _search_pb2.SearchNeighborsResponse]  # type: ignore[assignment]
@@ -104,17 +144,51 @@ class SearchServiceAsyncStub(SearchServiceStub):
       (K_OUT_OF_RANGE).
     NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-    RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), or the request is larger than any
-      photo may be (refused by gRPC itself, without ErrorInfo).
+    RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
+      the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
+      itself, without ErrorInfo).
     DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
-    UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+      down.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
     ListFamilies: _aio.UnaryUnaryMultiCallable[_search_pb2.ListFamiliesRequest, _search_pb2.ListFamiliesResponse]  # type: ignore[assignment]
     """Lists the families of the index.
 
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-    UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+      down.
+    INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+    """
+    IdentifyStream: _aio.StreamStreamMultiCallable[_search_pb2.IdentifyStreamRequest, _search_pb2.IdentifyStreamResponse]  # type: ignore[assignment]
+    """Decides the family of query after query. Each item is answered when it is done, in whichever order, with its
+    correlation id; one that fails is answered with the status that Identify would have ended in, and the stream goes
+    on. The server reads on while fewer items are under way than Limits.stream_window. Photos of streams wait for a place
+    in the lane instead of being refused, and single requests are served before them three times in four.
+
+    The stream itself ends with:
+    INVALID_ARGUMENT: a correlation id is longer than 128 bytes (CORRELATION_ID_TOO_LONG).
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    RESOURCE_EXHAUSTED: too many streams are open (TOO_MANY_STREAMS, with RetryInfo), it has more items than
+      Limits.max_stream_items (STREAM_TOO_LONG), or an item is larger than any photo may be (refused by gRPC itself,
+      without ErrorInfo).
+    DEADLINE_EXCEEDED: the deadline passed, or no item came for Limits.max_idle_s (STREAM_IDLE).
+    UNAVAILABLE: the server is going down (DRAINING, with RetryInfo); every item that it had read is answered before.
+    INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+    """
+    GetPhoto: _aio.UnaryStreamMultiCallable[_search_pb2.GetPhotoRequest, _search_pb2.GetPhotoResponse]  # type: ignore[assignment]
+    """Sends an indexed photo: a header, then its bytes in order, in chunks of at most 64 KiB.
+
+    INVALID_ARGUMENT: the id is none (MALFORMED_ENTRY_ID), or max_side_px is out of range (SIDE_OUT_OF_RANGE).
+    UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+    NOT_FOUND: no such entry (ENTRY_NOT_FOUND), or the server can't read its file: it is gone or holds another photo
+      since the index was built, or the server was not told where the gallery is (PHOTO_NOT_AVAILABLE).
+    FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
+    DEADLINE_EXCEEDED: the deadline passed.
+    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+      down.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
 
@@ -137,10 +211,13 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
           or the entry is the only one (NOTHING_TO_COMPARE).
-        RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), or the request is larger than any
-          photo may be (refused by gRPC itself, without ErrorInfo).
+        RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
+          the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
+          itself, without ErrorInfo).
         DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
-        UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+          down.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
 
@@ -158,10 +235,13 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
           (K_OUT_OF_RANGE).
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-        RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), or the request is larger than any
-          photo may be (refused by gRPC itself, without ErrorInfo).
+        RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
+          the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
+          itself, without ErrorInfo).
         DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
-        UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+          down.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
 
@@ -174,7 +254,50 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the families of the index.
 
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-        UNAVAILABLE: the server is loading (LOADING, with RetryInfo) or going down.
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+          down.
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+        """
+
+    @_abc_1.abstractmethod
+    def IdentifyStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_search_pb2.IdentifyStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_search_pb2.IdentifyStreamResponse], _abc.AsyncIterator[_search_pb2.IdentifyStreamResponse]]:
+        """Decides the family of query after query. Each item is answered when it is done, in whichever order, with its
+        correlation id; one that fails is answered with the status that Identify would have ended in, and the stream goes
+        on. The server reads on while fewer items are under way than Limits.stream_window. Photos of streams wait for a place
+        in the lane instead of being refused, and single requests are served before them three times in four.
+
+        The stream itself ends with:
+        INVALID_ARGUMENT: a correlation id is longer than 128 bytes (CORRELATION_ID_TOO_LONG).
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        RESOURCE_EXHAUSTED: too many streams are open (TOO_MANY_STREAMS, with RetryInfo), it has more items than
+          Limits.max_stream_items (STREAM_TOO_LONG), or an item is larger than any photo may be (refused by gRPC itself,
+          without ErrorInfo).
+        DEADLINE_EXCEEDED: the deadline passed, or no item came for Limits.max_idle_s (STREAM_IDLE).
+        UNAVAILABLE: the server is going down (DRAINING, with RetryInfo); every item that it had read is answered before.
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPhoto(
+        self,
+        request: _search_pb2.GetPhotoRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_search_pb2.GetPhotoResponse], _abc.AsyncIterator[_search_pb2.GetPhotoResponse]]:
+        """Sends an indexed photo: a header, then its bytes in order, in chunks of at most 64 KiB.
+
+        INVALID_ARGUMENT: the id is none (MALFORMED_ENTRY_ID), or max_side_px is out of range (SIDE_OUT_OF_RANGE).
+        UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
+        NOT_FOUND: no such entry (ENTRY_NOT_FOUND), or the server can't read its file: it is gone or holds another photo
+          since the index was built, or the server was not told where the gallery is (PHOTO_NOT_AVAILABLE).
+        FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
+        DEADLINE_EXCEEDED: the deadline passed.
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
+          down.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
 

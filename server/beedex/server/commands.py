@@ -42,12 +42,12 @@ def serve_index(
 
     There is neither encryption nor a password: listen beyond this machine only in a network you trust.
     """
-    from beedex.server.config import ServerConfig
+    from beedex.server.config import LaneConfig, ServerConfig
     from beedex.server.lifecycle import serve_until_signal
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        config = ServerConfig(index_dir=index, listen=listen, threads=threads)
+        config = ServerConfig(index_dir=index, listen=listen, lane=LaneConfig(threads=threads))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

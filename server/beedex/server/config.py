@@ -1,25 +1,17 @@
 """What a server can be told, and the limits it keeps where nobody says."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from beedex.index.photos import DEFAULT_LIMITS, PhotoLimits
 
-__all__ = ["DEFAULT_LISTEN", "ServerConfig"]
+__all__ = ["DEFAULT_LISTEN", "LaneConfig", "LimitsConfig", "ServerConfig"]
 
-# This machine only: there is neither encryption nor a password yet.
+# This machine only.
 DEFAULT_LISTEN = "127.0.0.1:50051"
-
-# Photos in the lane at once, those being decoded and embedded included. Two cores embed some 15 InceptionV3 photos
-# a second, so the last of a full lane waits about 4 s; with photos of a few MB the lane holds some 100 MB.
-DEFAULT_LANE_CAPACITY = 64
-
-# How long accepted requests may take after SIGTERM; systemd and Kubernetes kill after 90 s and 30 s.
-DEFAULT_GRACE_S = 25.0
-
-# The most neighbors of one reply: a few hundred kB, far below the 4 MB that gRPC clients accept.
-DEFAULT_MAX_K = 1000
 
 # A message's room beyond the photo in it: a photo slightly too large is then refused by the service, in words, and
 # not by gRPC. Clients may send photos up to this size without asking for the limit.
@@ -31,46 +23,109 @@ LEAST_PING_INTERVAL_MS = 10_000
 # Decoding a photo takes a fraction of the time of embedding it, so a few threads keep many cores of inference busy.
 MOST_DECODE_THREADS = 4
 
+Count = Annotated[int, Field(ge=1)]
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ServerConfig:
+
+class Section(BaseModel):
+    """A part of the configuration; a name that it doesn't have is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LaneConfig(Section):
+    """The embedding lane.
+
+    Attributes:
+        threads: how many CPU threads inference may use; None for all.
+        decode_threads: how many photos are decoded at once.
+        capacity: how many photos may be in the lane, those being worked on included. Two cores embed some 15
+            InceptionV3 photos a second, so the last of a full lane waits about 4 s; with photos of a few MB the lane
+            holds some 100 MB.
+    """
+
+    threads: Count | None = None
+    decode_threads: Count = min(MOST_DECODE_THREADS, os.cpu_count() or 1)
+    capacity: Count = 64
+
+
+class LimitsConfig(Section):
+    """What requests may be; told to clients by GetStatus.
+
+    Attributes:
+        max_photo_bytes: size of a photo's file.
+        max_photo_pixels: width times height.
+        max_photo_side_px: the longer side.
+        photo_formats: out of JPEG, PNG and WEBP.
+        max_k: the most neighbors of one reply: a few hundred kB, far below the 4 MB that gRPC clients accept.
+        max_stream_items: the most items of one stream.
+        stream_window: how many items of a stream are under way at once.
+        max_streams: the most streams that are open at once.
+        max_idle_s: how long a stream may send nothing.
+        max_entries: the most entries of one upsert or delete.
+        max_metadata_bytes: of a request.
+    """
+
+    max_photo_bytes: Count = DEFAULT_LIMITS.max_bytes
+    max_photo_pixels: Count = DEFAULT_LIMITS.max_pixels
+    max_photo_side_px: Count = DEFAULT_LIMITS.max_side_px
+    photo_formats: tuple[str, ...] = DEFAULT_LIMITS.formats
+    max_k: Count = 1000
+    max_stream_items: Count = 1_000_000
+    stream_window: Count = 16
+    max_streams: Count = 64
+    max_idle_s: Annotated[float, Field(gt=0)] = 60.0
+    max_entries: Count = 1000
+    max_metadata_bytes: Count = 16 * 1024
+
+    @property
+    def photo(self) -> PhotoLimits:
+        """The limits of a photo."""
+        return PhotoLimits(
+            max_bytes=self.max_photo_bytes,
+            max_pixels=self.max_photo_pixels,
+            max_side_px=self.max_photo_side_px,
+            formats=self.photo_formats,
+        )
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The largest message that gRPC lets pass."""
+        return self.max_photo_bytes + MESSAGE_ROOM_BYTES
+
+
+class ServerConfig(Section):
     """How to serve one index.
 
     Attributes:
         index_dir: as `beedex index build` wrote it.
+        gallery_dir: where the index's photos are, to show and to rebuild from; None to do neither.
         listen: HOST:PORT; port 0 takes a free one.
-        threads: how many CPU threads inference may use; None for all.
-        decode_threads: how many photos are decoded at once.
-        lane_capacity: how many photos may be in the lane before more are refused.
-        grace_s: how long accepted requests may still take once the server is told to stop.
-        max_k: the most neighbors of a reply.
-        photo_limits: what a photo may be at most.
+        grace_s: how long accepted requests may still take once the server is told to stop; systemd and Kubernetes
+            kill after 90 s and 30 s.
+        lane: the way of photos to the embedder.
+        limits: what requests may be.
     """
 
     index_dir: Path
+    gallery_dir: Path | None = None
     listen: str = DEFAULT_LISTEN
-    threads: int | None = None
-    decode_threads: int = min(MOST_DECODE_THREADS, os.cpu_count() or 1)
-    lane_capacity: int = DEFAULT_LANE_CAPACITY
-    grace_s: float = DEFAULT_GRACE_S
-    max_k: int = DEFAULT_MAX_K
-    photo_limits: PhotoLimits = DEFAULT_LIMITS
+    grace_s: Annotated[float, Field(ge=0)] = 25.0
+    lane: LaneConfig = LaneConfig()
+    limits: LimitsConfig = LimitsConfig()
 
-    def __post_init__(self) -> None:
-        host, _, port = self.listen.rpartition(":")
+    @field_validator("listen")
+    @classmethod
+    def _check_address(cls, listen: str) -> str:
+        host, _, port = listen.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"listen must be HOST:PORT, such as {DEFAULT_LISTEN}, received listen={self.listen!r}")
-        for name in ("decode_threads", "lane_capacity", "max_k", "threads"):
-            number = getattr(self, name)
-            if number is not None and number < 1:
-                raise ValueError(f"{name} must be at least 1, received {name}={number}")
-        if self.grace_s < 0:
-            raise ValueError(f"grace_s must be at least 0 seconds, received grace_s={self.grace_s}")
+            raise ValueError(f"listen must be HOST:PORT, such as {DEFAULT_LISTEN}, received listen={listen!r}")
+        return listen
 
     def channel_options(self) -> list[tuple[str, int]]:
         """Return the options of the gRPC server."""
         return [
-            ("grpc.max_receive_message_length", self.photo_limits.max_bytes + MESSAGE_ROOM_BYTES),
+            ("grpc.max_receive_message_length", self.limits.max_message_bytes),
+            ("grpc.max_metadata_size", self.limits.max_metadata_bytes),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
             ("grpc.keepalive_permit_without_calls", 1),
             # A second server on the same port shall fail, not take half of the connections.

@@ -155,16 +155,16 @@ def open_engine(config: ServerConfig) -> Engine:
     searcher = Searcher.open(config.index_dir)
     # The searcher read only the card; a network that is run has every byte checked.
     bundle = load_bundle(searcher.bundle.path)
-    embedder = Embedder.open(bundle, threads=config.threads)
+    embedder = Embedder.open(bundle, threads=config.lane.threads)
     shape = (embedder.side_px, embedder.side_px, 3)
     embedder.submit(np.zeros(shape, np.uint8)).result()
-    prepare_photo = partial(prepare, limits=config.photo_limits, side_px=embedder.side_px)
-    decoder = ThreadedDecoder(prepare_photo, threads=config.decode_threads)
+    prepare_photo = partial(prepare, limits=config.limits.photo, side_px=embedder.side_px)
+    decoder = ThreadedDecoder(prepare_photo, threads=config.lane.decode_threads)
     return Engine(
         card=bundle.card,
         embedder=embedder,
         searcher=searcher,
-        lane=EmbeddingLane(decoder, _WholeEmbedder(embedder), capacity=config.lane_capacity),
+        lane=EmbeddingLane(decoder, _WholeEmbedder(embedder), capacity=config.lane.capacity),
         decoder=decoder,
         search_pool=ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="beedex-search"),
     )

@@ -46,6 +46,8 @@ class Follower:
         self._changes = ChangeLog(config.index_dir)
         self._state: tuple[object, ...] = ()
         self._complaint = ""
+        self._looking = asyncio.Lock()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Look at the index now and again, until cancelled."""
@@ -55,6 +57,10 @@ class Follower:
 
     async def look(self) -> None:
         """Serve the index as it is now; if it can't be served, say so once and keep the engine."""
+        async with self._looking:
+            await self._look()
+
+    async def _look(self) -> None:
         engine = self._slot.current
         try:
             state = await asyncio.to_thread(self._read_state, engine)
@@ -70,11 +76,19 @@ class Follower:
         if fresh.searcher.snapshot is not engine.searcher.snapshot:
             log.info("serving snapshot %d now, %d before", fresh.snapshot_version, engine.snapshot_version)
         if fresh.embedder is not engine.embedder:
-            await self._traffic.wait_for_present()
-            await asyncio.to_thread(engine.close)
+            # Apart, since the work at hand may be waiting for this look.
+            leaving = asyncio.create_task(self._leave(engine))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
-    def close(self) -> None:
-        """Close the file of changes."""
+    async def _leave(self, engine: Engine) -> None:
+        await self._traffic.wait_for_present()
+        await asyncio.to_thread(engine.close)
+
+    async def close(self) -> None:
+        """Close the file of changes, and wait for the embedders that were left."""
+        if self._leaving:
+            await asyncio.wait(self._leaving)
         self._changes.close()
 
     def _read_state(self, engine: Engine) -> tuple[object, ...]:

@@ -61,7 +61,7 @@ def create_server(
     """
     server = grpc.aio.server(interceptors=[traffic, StatusInterceptor()], options=config.channel_options())
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingService(slot), server)
-    search_pb2_grpc.add_SearchServiceServicer_to_server(SearchService(slot, max_k=config.max_k), server)
+    search_pb2_grpc.add_SearchServiceServicer_to_server(SearchService(slot, max_k=config.limits.max_k), server)
     index_pb2_grpc.add_IndexServiceServicer_to_server(IndexService(slot, config), server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     reflection.enable_server_reflection((*SERVICE_NAMES, HEALTH_NAME, reflection.SERVICE_NAME), server)
@@ -122,11 +122,12 @@ async def serve(
         log.info("stopping: requests that were accepted have %g s", config.grace_s)
         stopping.cancel()
         await health.drain()
+        traffic.draining.set()
         lame_duck_s = min(MOST_LAME_DUCK_S, config.grace_s / 2)
         await traffic.wait_until_quiet(QUIET_S, at_most_s=lame_duck_s)
         await server.stop(config.grace_s - lame_duck_s)
         await _close(loading, following, slot)
-        follower.close()
+        await follower.close()
 
 
 async def _close(loading: "asyncio.Task[Engine]", following: "asyncio.Task[None] | None", slot: EngineSlot) -> None:

@@ -1,7 +1,8 @@
 """From the server's errors to gRPC statuses: one table, and the details that travel with a status."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -21,8 +22,10 @@ from beedex.server.errors import (
     NothingToCompareError,
     RefusalError,
 )
+from beedex.server.handlers import Context, surround
+from beedex.server.work import note_failure
 
-__all__ = ["CODE_BY_ERROR", "ERROR_DOMAIN", "STATUS_KEY", "StatusInterceptor", "build_status"]
+__all__ = ["CODE_BY_ERROR", "ERROR_DOMAIN", "STATUS_KEY", "StatusInterceptor", "build_status", "judge_failure"]
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +79,7 @@ def build_fault() -> status_pb2.Status:
 
 
 class StatusInterceptor(grpc.aio.ServerInterceptor):
-    """Turns what a unary method raises into a status: refusals as the table says, everything else into INTERNAL.
+    """Turns what a method raises into a status: refusals as the table says, everything else into INTERNAL.
 
     An unforeseen error goes to the log with its traceback and never to the caller.
     """
@@ -88,33 +91,33 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:  # noqa: ANN401 - a handler's messages are of any type
         """Wrap the method's handler."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler.unary_unary is None:
-            return handler
-        return grpc.unary_unary_rpc_method_handler(
-            _guard(handler.unary_unary, handler_call_details.method),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        if handler is None:
+            return None
+
+        @asynccontextmanager
+        async def guard(context: Context) -> AsyncIterator[None]:
+            try:
+                yield
+            except grpc.aio.AbortError:
+                raise
+            # Whatever it is, the caller gets a status and the server goes on.
+            except Exception as error:  # noqa: BLE001
+                await _abort(context, judge_failure(error, handler_call_details.method))
+
+        return surround(handler, guard)
 
 
-def _guard(method: Callable[[Any, Any], Awaitable[Any]], name: str) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
-        try:
-            return await method(request, context)
-        except grpc.aio.AbortError:
-            raise
-        except RefusalError as error:
-            await _abort(context, build_status(error))
-        # Whatever it is, the caller gets a status and the server goes on.
-        except Exception:
-            log.exception("%s failed", name)
-            await _abort(context, build_fault())
-        return None
-
-    return answer
+def judge_failure(error: Exception, method: str) -> status_pb2.Status:
+    """Return what a caller of *method* is told of an error; note it on the work at hand, and log a fault."""
+    if isinstance(error, RefusalError):
+        note_failure(CODE_BY_ERROR[type(error)], error.reason)
+        return build_status(error)
+    log.error("%s failed", method, exc_info=error)
+    note_failure(grpc.StatusCode.INTERNAL, FAULT_REASON)
+    return build_fault()
 
 
-async def _abort(context: "grpc.aio.ServicerContext[Any, Any]", status: status_pb2.Status) -> None:
+async def _abort(context: Context, status: status_pb2.Status) -> None:
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
     await context.abort(code, status.message, ((STATUS_KEY, status.SerializeToString()),))
 

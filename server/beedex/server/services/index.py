@@ -20,12 +20,20 @@ class IndexService(index_pb2_grpc.IndexServiceServicer):
     def __init__(self, slot: EngineSlot, config: ServerConfig) -> None:
         self._slot = slot
         self._version = version("beedex")
+        limits = config.limits
         self._limits = index_pb2.Limits(
-            max_photo_bytes=config.photo_limits.max_bytes,
-            max_photo_pixels=config.photo_limits.max_pixels,
-            max_photo_side_px=config.photo_limits.max_side_px,
-            photo_formats=config.photo_limits.formats,
-            max_k=config.max_k,
+            max_photo_bytes=limits.max_photo_bytes,
+            max_photo_pixels=limits.max_photo_pixels,
+            max_photo_side_px=limits.max_photo_side_px,
+            photo_formats=limits.photo_formats,
+            max_k=limits.max_k,
+            max_message_bytes=limits.max_message_bytes,
+            max_stream_items=limits.max_stream_items,
+            stream_window=limits.stream_window,
+            max_streams=limits.max_streams,
+            max_idle_s=limits.max_idle_s,
+            max_entries=limits.max_entries,
+            max_metadata_bytes=limits.max_metadata_bytes,
         )
 
     async def GetStatus(  # noqa: N802 - the protocol's name
