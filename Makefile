@@ -11,7 +11,7 @@ HOME_OF_DEMO ?= beedex-demo
 # googleapis-common-protos brings the .proto files that ours import.
 GOOGLEAPIS = $$($(BIN)/python -c "import google.rpc, pathlib; print(pathlib.Path(google.rpc.__path__[0]).parents[1])")
 PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(GOOGLEAPIS) \
-	--python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=$(1) protos/beedex/v1/*.proto
+	--python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=$(1) protos/beedex/v1/*.proto protos/beedex/oip/*.proto
 
 .PHONY: setup demo test check proto proto-check proto-lint wheel-check lock clean
 
@@ -46,8 +46,8 @@ proto: setup
 proto-check: setup
 	rm -rf build/protos && mkdir -p build/protos
 	$(call PROTOC,build/protos)
-	@for made in build/protos/beedex/v1/*; do \
-		diff -u "protos/beedex/v1/$$(basename $$made)" "$$made" || { echo "run make proto"; exit 1; }; \
+	@for made in $$(cd build/protos && ls -d beedex/*/*); do \
+		diff -u "protos/$$made" "build/protos/$$made" || { echo "run make proto"; exit 1; }; \
 	done
 	@echo "The generated protocol code is what the .proto files give."
 
