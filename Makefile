@@ -7,6 +7,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TRITON := build/triton
 HOME_OF_DEMO ?= beedex-demo
 # googleapis-common-protos brings the .proto files that ours import.
 GOOGLEAPIS = $$($(BIN)/python -c "import google.rpc, pathlib; print(pathlib.Path(google.rpc.__path__[0]).parents[1])")
@@ -24,12 +25,18 @@ $(VENV)/ready: requirements.lock pyproject.toml training/weights/pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e . -e training/weights
 	touch $@
 
+# Triton's own client, for the tests that call the server with it.
+$(TRITON)/ready: tests/triton-requirements.txt
+	$(PYTHON) -m venv $(TRITON)
+	$(TRITON)/bin/python -m pip install --quiet --require-hashes -r tests/triton-requirements.txt
+	touch $@
+
 demo: setup
 	$(BIN)/beedex demo --home $(HOME_OF_DEMO)
 
 # The docstrings' examples first, then the tests, in as many processes as there are cores: each is given one thread for
 # numpy, as threads of several would wait for each other.
-test: setup
+test: setup $(TRITON)/ready
 	$(BIN)/pytest --quiet --doctest-modules index/beedex training/beedex server/beedex client/beedex
 	OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
 
@@ -67,6 +74,8 @@ wheel-check: setup
 lock:
 	$(BIN)/uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --no-emit-package beedex-weights -o requirements.lock
+	$(BIN)/uv pip compile tests/triton-requirements.in --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate -o tests/triton-requirements.txt
 
 clean:
 	rm -rf $(VENV) build beedex-demo

@@ -80,6 +80,21 @@ class Engine:
         except PhotoError as error:
             raise InvalidRequestError(str(error), reason=error.reason, field=field) from error
 
+    async def embed_image(
+        self, image: NDArray[np.uint8], *, timeout_s: float | None, flow: object | None
+    ) -> EmbeddedPhoto:
+        """Return the vector of a photo that is prepared already.
+
+        Args:
+            image: (S, S, 3) uint8, as `prepare` returns it.
+            timeout_s: how long the caller waits.
+            flow: what the images of one request have in common; they wait for places in the lane together.
+
+        Raises:
+            LaneFullError, LateError: as in `embed`.
+        """
+        return await self.lane.embed_image(image, timeout_s=timeout_s, flow=flow)
+
     async def fetch_vector(self, entry_id: str, *, field: str) -> NDArray[np.float32]:
         """Return the stored (D,) vector of an entry.
 

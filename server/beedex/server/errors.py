@@ -4,6 +4,7 @@ BeedexError                      of beedex.index
 ├── RefusalError                 a request gets a status instead of an answer; see beedex.server.status
 │   ├── InvalidRequestError      it can't be answered by any server
 │   ├── EntryNotFoundError       it names an entry that the snapshot lacks
+│   ├── ModelNotFoundError       it names a model, or a version of one, that there isn't
 │   ├── ExpectationFailedError   it relies on another embedder or snapshot
 │   ├── NothingToCompareError    the snapshot holds nothing but the entry that is asked about
 │   ├── LaneFullError            too many photos wait already
@@ -22,6 +23,7 @@ __all__ = [
     "LateError",
     "ListenError",
     "LoadingError",
+    "ModelNotFoundError",
     "NothingToCompareError",
     "RefusalError",
 ]
@@ -59,6 +61,10 @@ class InvalidRequestError(RefusalError):
 
 class EntryNotFoundError(RefusalError):
     """The snapshot has no such entry."""
+
+
+class ModelNotFoundError(RefusalError):
+    """There is no such model, or not with that version."""
 
 
 class ExpectationFailedError(RefusalError):

@@ -8,8 +8,9 @@ which costs nothing. A photo whose deadline passed, or whose caller went away, l
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -117,6 +118,16 @@ class EmbeddingLane(Generic[Embedded]):
             LateError: the time was over before the photo's turn came.
             PhotoError: the photo can't be used.
         """
+        return await self._admit(partial(self._decode_and_embed, photo), timeout_s)
+
+    async def embed_image(
+        self, image: NDArray[np.uint8], *, timeout_s: float | None = None, flow: object | None = None
+    ) -> Embedded:
+        """Return what the embedder makes of a photo that is prepared already, (S, S, 3) uint8; otherwise as `embed`."""
+        del flow
+        return await self._admit(partial(self._pass, self._embedding, self._embedder.submit, image), timeout_s)
+
+    async def _admit(self, work: Callable[[float], Awaitable[Embedded]], timeout_s: float | None) -> Embedded:
         if self.depth >= self._capacity:
             raise LaneFullError(
                 f"too many photos are waiting: expected fewer than {self._capacity}, found {self.depth}; "
@@ -128,10 +139,13 @@ class EmbeddingLane(Generic[Embedded]):
         deadline = math.inf if timeout_s is None else self._clock() + timeout_s
         self.depth += 1
         try:
-            image = await self._pass(self._decoding, self._decoder.submit, photo, deadline)
-            return await self._pass(self._embedding, self._embedder.submit, image, deadline)
+            return await work(deadline)
         finally:
             self.depth -= 1
+
+    async def _decode_and_embed(self, photo: bytes, deadline: float) -> Embedded:
+        image = await self._pass(self._decoding, self._decoder.submit, photo, deadline)
+        return await self._pass(self._embedding, self._embedder.submit, image, deadline)
 
     async def _pass(
         self, places: asyncio.Semaphore, submit: "Callable[[Work], Future[Product]]", work: Work, deadline: float

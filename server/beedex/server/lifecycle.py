@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from beedex.oip import inference_pb2, inference_pb2_grpc
 from beedex.server.config import ServerConfig
 from beedex.server.engine import Engine, EngineSlot, open_engine
 from beedex.server.errors import ListenError
@@ -18,6 +19,7 @@ from beedex.server.health import SERVICE_NAME as HEALTH_NAME
 from beedex.server.health import HealthServicer
 from beedex.server.services.embedding import EmbeddingService
 from beedex.server.services.index import IndexService
+from beedex.server.services.inference import InferenceService
 from beedex.server.services.search import SearchService
 from beedex.server.status import StatusInterceptor
 from beedex.server.traffic import TrafficWatch
@@ -27,7 +29,7 @@ __all__ = ["SERVICE_NAMES", "create_server", "serve", "serve_until_signal"]
 
 log = logging.getLogger(__name__)
 
-PROTOCOL: tuple[ModuleType, ...] = (embedding_pb2, search_pb2, index_pb2)
+PROTOCOL: tuple[ModuleType, ...] = (embedding_pb2, search_pb2, index_pb2, inference_pb2)
 
 SERVICE_NAMES: tuple[str, ...] = tuple(
     service.full_name for module in PROTOCOL for service in module.DESCRIPTOR.services_by_name.values()
@@ -63,6 +65,7 @@ def create_server(
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingService(slot), server)
     search_pb2_grpc.add_SearchServiceServicer_to_server(SearchService(slot, max_k=config.limits.max_k), server)
     index_pb2_grpc.add_IndexServiceServicer_to_server(IndexService(slot, config), server)
+    inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(InferenceService(slot, traffic), server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     reflection.enable_server_reflection((*SERVICE_NAMES, HEALTH_NAME, reflection.SERVICE_NAME), server)
     try:

@@ -19,6 +19,7 @@ from beedex.server.errors import (
     LaneFullError,
     LateError,
     LoadingError,
+    ModelNotFoundError,
     NothingToCompareError,
     RefusalError,
 )
@@ -48,6 +49,7 @@ CODE_BY_ERROR: MappingProxyType[type[RefusalError], grpc.StatusCode] = MappingPr
         LaneFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
         LateError: grpc.StatusCode.DEADLINE_EXCEEDED,
         LoadingError: grpc.StatusCode.UNAVAILABLE,
+        ModelNotFoundError: grpc.StatusCode.NOT_FOUND,
         NothingToCompareError: grpc.StatusCode.FAILED_PRECONDITION,
     }
 )
