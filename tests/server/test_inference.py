@@ -5,6 +5,7 @@ import json
 import subprocess
 import threading
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -57,11 +58,12 @@ def read(reply):
 def refusal(call, request):
     with pytest.raises(grpc.RpcError) as caught:
         call(request, timeout=TIMEOUT_S)
-    metadata = dict(caught.value.trailing_metadata())
+    failure: Any = caught.value
+    metadata = dict(failure.trailing_metadata())
     info = error_details_pb2.ErrorInfo()
     for detail in status_pb2.Status.FromString(metadata["grpc-status-details-bin"]).details:
         _ = detail.Unpack(info)
-    return caught.value.code(), info.domain, info.reason
+    return failure.code(), info.domain, info.reason
 
 
 @pytest.mark.skipif(not TRITON_PYTHON.exists(), reason="`make test` makes the environment of Triton's client")
@@ -108,7 +110,7 @@ def test_numbers_in_the_contents_give_what_raw_ones_give(stub, images, vectors):
     np.testing.assert_allclose(read(stub.ModelInfer(request)), vectors[:1], atol=1e-5)
 
 
-REFUSALS = {
+REFUSALS: dict[str, dict[str, Any]] = {
     "MODEL_NOT_FOUND": {"model_name": "other"},
     "VERSION_NOT_FOUND": {"model_version": "0" * 64},
     "OUTPUT_UNKNOWN": {"outputs": [{"name": "features"}]},
