@@ -6,7 +6,12 @@ What the services of beedex have in common.
 Every error is a google.rpc.Status with one google.rpc.ErrorInfo of domain "beedex", whose reason is one of the
 UPPER_SNAKE names in the comments of the RPCs and whose metadata holds every value that the message mentions;
 INVALID_ARGUMENT comes with a google.rpc.BadRequest that names the field, RESOURCE_EXHAUSTED and UNAVAILABLE with a
-google.rpc.RetryInfo. The gRPC deadline is the only timeout.
+google.rpc.RetryInfo where waiting helps. The gRPC deadline is the only timeout.
+
+Beside what its comment lists, every RPC may end in:
+INVALID_ARGUMENT: the request's bytes are not its message (MALFORMED_MESSAGE).
+RESOURCE_EXHAUSTED: the metadata is larger than Limits.max_metadata_bytes (refused by gRPC itself, without ErrorInfo).
+CANCELLED: the caller went away.
 """
 
 from collections import abc as _abc

@@ -3,16 +3,20 @@
 import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-__all__ = ["Context", "Surrounding", "surround"]
+__all__ = ["Context", "Surrounding", "Unparsable", "parse_within", "surround"]
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 # Is entered before the method begins and left when it has ended, by an exception if that ended it.
 Surrounding = Callable[[Context], AbstractAsyncContextManager[object]]
+
+# Of any messages: (request, or an iterator of requests; context) to a coroutine or an async generator.
+Method = Callable[[Any, Context], Any]
 
 
 def surround(handler: Any, around: Surrounding) -> Any:  # noqa: ANN401 - a handler's messages are of any type
@@ -22,37 +26,74 @@ def surround(handler: Any, around: Surrounding) -> Any:  # noqa: ANN401 - a hand
         handler: of any kind, its method a coroutine function or an async generator function.
         around: made anew for each RPC.
     """
-    codec = {
-        "request_deserializer": handler.request_deserializer,
-        "response_serializer": handler.response_serializer,
-    }
-    match handler.request_streaming, handler.response_streaming:
-        case False, False:
-            return grpc.unary_unary_rpc_method_handler(_surround_reply(handler.unary_unary, around), **codec)
-        case True, False:
-            return grpc.stream_unary_rpc_method_handler(_surround_reply(handler.stream_unary, around), **codec)
-        case False, True:
-            return grpc.unary_stream_rpc_method_handler(_surround_replies(handler.unary_stream, around), **codec)
-        case _:
-            return grpc.stream_stream_rpc_method_handler(_surround_replies(handler.stream_stream, around), **codec)
+    method = _find_method(handler)
 
-
-def _surround_reply(method: Callable[[Any, Context], Any], around: Surrounding) -> Callable[[Any, Context], Any]:
-    async def answer(request: object, context: Context) -> object:
+    async def answer_once(request: object, context: Context) -> object:
         async with around(context):
             return await method(request, context)
-
-    return answer
-
-
-def _surround_replies(method: Callable[[Any, Context], Any], around: Surrounding) -> Callable[[Any, Context], Any]:
-    # gRPC tells by the function's kind whether it yields its replies or writes them to the context.
-    if not inspect.isasyncgenfunction(method):
-        return _surround_reply(method, around)
 
     async def answer(request: object, context: Context) -> AsyncIterator[object]:
         async with around(context), aclosing(method(request, context)) as replies:
             async for reply in replies:
                 yield reply
 
-    return answer
+    # gRPC tells by the function's kind whether it yields its replies or writes them to the context.
+    fit = answer if inspect.isasyncgenfunction(method) else answer_once
+    return _remake(handler, fit, handler.request_deserializer)
+
+
+@dataclass(frozen=True, slots=True)
+class Unparsable:
+    """Stands for a request whose bytes are no message."""
+
+    error: Exception
+
+
+def parse_within(handler: Any, refuse: Callable[[Unparsable], Exception]) -> Any:  # noqa: ANN401 - see above
+    """Return a handler whose method raises what *refuse* makes of a request that can't be parsed.
+
+    gRPC would answer INTERNAL by itself, as if that were the server's fault, before any method is called.
+    """
+    method, deserialize = _find_method(handler), handler.request_deserializer
+
+    def parse(data: bytes) -> object:
+        try:
+            return deserialize(data)
+        except Exception as error:  # noqa: BLE001 - protobuf's implementations raise different ones
+            return Unparsable(error)
+
+    def check(request: object) -> object:
+        if isinstance(request, Unparsable):
+            raise refuse(request)
+        return request
+
+    async def check_each(requests: AsyncIterator[object]) -> AsyncIterator[object]:
+        async for request in requests:
+            yield check(request)
+
+    judge: Callable[[Any], object] = check_each if handler.request_streaming else check
+
+    async def answer_once(request: object, context: Context) -> object:
+        return await method(judge(request), context)
+
+    async def answer(request: object, context: Context) -> AsyncIterator[object]:
+        async with aclosing(method(judge(request), context)) as replies:
+            async for reply in replies:
+                yield reply
+
+    return _remake(handler, answer if inspect.isasyncgenfunction(method) else answer_once, parse)
+
+
+def _name_kind(handler: Any) -> str:  # noqa: ANN401 - see above
+    request = "stream" if handler.request_streaming else "unary"
+    return f"{request}_{'stream' if handler.response_streaming else 'unary'}"
+
+
+def _find_method(handler: Any) -> Method:  # noqa: ANN401 - see above
+    method: Method = getattr(handler, _name_kind(handler))
+    return method
+
+
+def _remake(handler: Any, method: Method, deserialize: Callable[[bytes], object]) -> Any:  # noqa: ANN401 - see above
+    make = getattr(grpc, f"{_name_kind(handler)}_rpc_method_handler")
+    return make(method, deserialize, handler.response_serializer)

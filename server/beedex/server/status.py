@@ -23,7 +23,7 @@ from beedex.server.errors import (
     NothingToCompareError,
     RefusalError,
 )
-from beedex.server.handlers import Context, surround
+from beedex.server.handlers import Context, Unparsable, parse_within, surround
 from beedex.server.work import note_failure
 
 __all__ = ["CODE_BY_ERROR", "ERROR_DOMAIN", "STATUS_KEY", "StatusInterceptor", "build_status", "judge_failure"]
@@ -106,7 +106,7 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
             except Exception as error:  # noqa: BLE001
                 await _abort(context, judge_failure(error, handler_call_details.method))
 
-        return surround(handler, guard)
+        return surround(parse_within(handler, _refuse_unparsable), guard)
 
 
 def judge_failure(error: Exception, method: str) -> status_pb2.Status:
@@ -117,6 +117,15 @@ def judge_failure(error: Exception, method: str) -> status_pb2.Status:
     log.error("%s failed", method, exc_info=error)
     note_failure(grpc.StatusCode.INTERNAL, FAULT_REASON)
     return build_fault()
+
+
+def _refuse_unparsable(request: Unparsable) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"the request can't be parsed: expected the message of this RPC in protobuf's binary form, received bytes of "
+        f"which protobuf says: {request.error}",
+        reason="MALFORMED_MESSAGE",
+        field="(message)",
+    )
 
 
 async def _abort(context: Context, status: status_pb2.Status) -> None:
