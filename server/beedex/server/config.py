@@ -4,11 +4,12 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from beedex.index.photos import DEFAULT_LIMITS, PhotoLimits
+from beedex.server.access.roles import Role
 
-__all__ = ["DEFAULT_LISTEN", "LaneConfig", "LimitsConfig", "ServerConfig"]
+__all__ = ["DEFAULT_LISTEN", "AccessConfig", "LaneConfig", "LimitsConfig", "ServerConfig", "TlsConfig"]
 
 # This machine only.
 DEFAULT_LISTEN = "127.0.0.1:50051"
@@ -93,6 +94,43 @@ class LimitsConfig(Section):
         return self.max_photo_bytes + MESSAGE_ROOM_BYTES
 
 
+class TlsConfig(Section):
+    """Encryption. The files are read again when they change.
+
+    Attributes:
+        certificate: the server's, with its chain, in PEM; None for no encryption.
+        key: the certificate's private key, in PEM, without a password.
+        client_ca: certificates in PEM of which clients must show one that was signed by any; None to ask for none.
+    """
+
+    certificate: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None
+
+    @model_validator(mode="after")
+    def _check_files(self) -> "TlsConfig":
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together: expected both or neither, received one")
+        if self.client_ca is not None and self.certificate is None:
+            raise ValueError("client_ca needs a server with certificate and key; received none")
+        return self
+
+
+class AccessConfig(Section):
+    """Who may come in.
+
+    Attributes:
+        tokens: a file of `name role sha256` lines, as `beedex token new` prints them; it is read again when it
+            changes. None to ask for no token.
+        certificate_role: reader or admin; what a client certificate makes of its holder where no tokens are asked for.
+        allow_insecure: whether to listen beyond this machine without encryption or without knowing who asks.
+    """
+
+    tokens: Path | None = None
+    certificate_role: Role = Role.READER
+    allow_insecure: bool = False
+
+
 class ServerConfig(Section):
     """How to serve one index.
 
@@ -104,6 +142,8 @@ class ServerConfig(Section):
             kill after 90 s and 30 s.
         lane: the way of photos to the embedder.
         limits: what requests may be.
+        tls: encryption.
+        access: who may come in.
     """
 
     index_dir: Path
@@ -112,6 +152,8 @@ class ServerConfig(Section):
     grace_s: Annotated[float, Field(ge=0)] = 25.0
     lane: LaneConfig = LaneConfig()
     limits: LimitsConfig = LimitsConfig()
+    tls: TlsConfig = TlsConfig()
+    access: AccessConfig = AccessConfig()
 
     @field_validator("listen")
     @classmethod

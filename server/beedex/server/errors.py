@@ -9,15 +9,22 @@ BeedexError                      of beedex.index
 │   ├── NothingToCompareError    the snapshot holds nothing but the entry that is asked about
 │   ├── LaneFullError            too many photos wait already
 │   ├── LateError                its deadline passed while it waited
-│   └── LoadingError             the index is not loaded yet
+│   ├── LoadingError             the index is not loaded yet
+│   ├── UnauthenticatedError     the caller doesn't say who they are, or is nobody that the server knows
+│   └── ForbiddenError           the caller's role is too small for it
+├── ConfigError                  the configuration can't be used
+├── CredentialsError             certificates or tokens can't be used
 └── ListenError                  the address can't be listened on
 """
 
 from beedex.index.errors import BeedexError
 
 __all__ = [
+    "ConfigError",
+    "CredentialsError",
     "EntryNotFoundError",
     "ExpectationFailedError",
+    "ForbiddenError",
     "InvalidRequestError",
     "LaneFullError",
     "LateError",
@@ -26,6 +33,7 @@ __all__ = [
     "ModelNotFoundError",
     "NothingToCompareError",
     "RefusalError",
+    "UnauthenticatedError",
 ]
 
 
@@ -85,6 +93,22 @@ class LateError(RefusalError):
 
 class LoadingError(RefusalError):
     """The index is not loaded yet."""
+
+
+class UnauthenticatedError(RefusalError):
+    """The caller doesn't say who they are, or is nobody that the server knows."""
+
+
+class ForbiddenError(RefusalError):
+    """The caller's role is too small."""
+
+
+class ConfigError(BeedexError):
+    """The configuration can't be used."""
+
+
+class CredentialsError(BeedexError):
+    """Certificates or tokens can't be used."""
 
 
 class ListenError(BeedexError):

@@ -11,6 +11,9 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from beedex.oip import inference_pb2, inference_pb2_grpc
+from beedex.server.access.certificates import open_credentials
+from beedex.server.access.exposure import require_protection
+from beedex.server.access.interceptor import AccessInterceptor, open_access
 from beedex.server.config import ServerConfig
 from beedex.server.engine import Engine, EngineSlot, open_engine
 from beedex.server.errors import ListenError
@@ -59,9 +62,14 @@ def create_server(
         The server and its port, which differs from the configured one when that is 0.
 
     Raises:
-        ListenError: the address is taken, or isn't this machine's.
+        ListenError: the address is taken, isn't this machine's, or is others' to reach without protection.
+        CredentialsError: certificates or tokens can't be used.
     """
-    server = grpc.aio.server(interceptors=[traffic, StatusInterceptor()], options=config.channel_options())
+    credentials, access = _open_door(config, traffic)
+    interceptors: list[grpc.aio.ServerInterceptor] = [traffic, StatusInterceptor()]
+    if access is not None:
+        interceptors.append(access)
+    server = grpc.aio.server(interceptors=interceptors, options=config.channel_options())
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingService(slot), server)
     search_pb2_grpc.add_SearchServiceServicer_to_server(SearchService(slot, max_k=config.limits.max_k), server)
     index_pb2_grpc.add_IndexServiceServicer_to_server(IndexService(slot, config), server)
@@ -69,13 +77,30 @@ def create_server(
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     reflection.enable_server_reflection((*SERVICE_NAMES, HEALTH_NAME, reflection.SERVICE_NAME), server)
     try:
-        port = server.add_insecure_port(config.listen)
+        if credentials is None:
+            port = server.add_insecure_port(config.listen)
+        else:
+            port = server.add_secure_port(config.listen, credentials)
     except RuntimeError as error:
         raise ListenError(
             f"can't listen on {config.listen}: the address is taken or not this machine's; "
             "choose another with --listen HOST:PORT (port 0 takes a free one)"
         ) from error
     return server, port
+
+
+def _open_door(
+    config: ServerConfig, traffic: TrafficWatch
+) -> tuple[grpc.ServerCredentials | None, AccessInterceptor | None]:
+    """Return what encrypts the port and what asks callers who they are, once it is sure that this is enough."""
+    credentials, access = open_credentials(config.tls), open_access(config, traffic)
+    require_protection(
+        config.listen,
+        has_tls=credentials is not None,
+        has_callers=access is not None,
+        allow_insecure=config.access.allow_insecure,
+    )
+    return credentials, access
 
 
 async def serve(

@@ -15,6 +15,7 @@ from google.rpc import error_details_pb2, status_pb2
 from beedex.server.errors import (
     EntryNotFoundError,
     ExpectationFailedError,
+    ForbiddenError,
     InvalidRequestError,
     LaneFullError,
     LateError,
@@ -22,6 +23,7 @@ from beedex.server.errors import (
     ModelNotFoundError,
     NothingToCompareError,
     RefusalError,
+    UnauthenticatedError,
 )
 from beedex.server.handlers import Context, Unparsable, parse_within, surround
 from beedex.server.work import note_failure
@@ -45,12 +47,14 @@ CODE_BY_ERROR: MappingProxyType[type[RefusalError], grpc.StatusCode] = MappingPr
     {
         EntryNotFoundError: grpc.StatusCode.NOT_FOUND,
         ExpectationFailedError: grpc.StatusCode.FAILED_PRECONDITION,
+        ForbiddenError: grpc.StatusCode.PERMISSION_DENIED,
         InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
         LaneFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
         LateError: grpc.StatusCode.DEADLINE_EXCEEDED,
         LoadingError: grpc.StatusCode.UNAVAILABLE,
         ModelNotFoundError: grpc.StatusCode.NOT_FOUND,
         NothingToCompareError: grpc.StatusCode.FAILED_PRECONDITION,
+        UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
     }
 )
 
