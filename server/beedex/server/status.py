@@ -134,7 +134,9 @@ def _refuse_unparsable(request: Unparsable) -> InvalidRequestError:
 
 async def _abort(context: Context, status: status_pb2.Status) -> None:
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    await context.abort(code, status.message, ((STATUS_KEY, status.SerializeToString()),))
+    # What is given here replaces what was set before: the request id.
+    trailing = (*context.trailing_metadata(), (STATUS_KEY, status.SerializeToString()))
+    await context.abort(code, status.message, trailing)
 
 
 def _pack(code: grpc.StatusCode, message: str, details: list[Message]) -> status_pb2.Status:

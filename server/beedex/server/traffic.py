@@ -5,42 +5,60 @@ up to 31 were lost. A server that first says NOT_SERVING and goes on until nobod
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import grpc
 
 from beedex.server.handlers import Context, surround
-from beedex.server.work import CURRENT_WORK, Work
+from beedex.server.watching.identity import REQUEST_ID_KEY, identify_call
+from beedex.server.work import CURRENT_CALL, CURRENT_WORK, Call, Work
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+__all__ = ["UNKNOWN_METHOD", "Listener", "TrafficWatch"]
 
-__all__ = ["TrafficWatch"]
+log = logging.getLogger(__name__)
 
 # Probes of the server's health go on until it ends, so they are no traffic.
 HEALTH_PREFIX = "/grpc.health."
 
+# Whatever callers make up is one method to those who count.
+UNKNOWN_METHOD = "unknown"
+
+
+class Listener(Protocol):
+    """Is told, in the event loop, of what has ended."""
+
+    def end_work(self, work: Work, /) -> None:
+        """A work has ended."""
+        ...
+
+    def end_call(self, call: Call, /) -> None:
+        """A call has ended, after its works; also a probe of health, and one of a method that there is not."""
+        ...
+
 
 class TrafficWatch(grpc.aio.ServerInterceptor):
-    """Notices when a request comes and when a work ends.
+    """Notices when a call comes and when a work ends, and gives each its request id, which the caller is told.
 
-    Unary requests are attended to by this interceptor; a stream's service attends to each of its items.
+    Unary requests are attended to by this interceptor; a stream's service attends to each of its items. It goes before
+    all other interceptors, so that what they refuse is noticed too.
 
     Args:
-        listeners: are told of each work that has ended, in the event loop.
+        listeners: are told of what has ended.
         clock: seconds that never go back.
 
     Attributes:
         draining: set when the server is about to stop; streams then read no further.
+        open_streams: how many there are by method, those of health among them.
     """
 
-    def __init__(
-        self, *, listeners: Sequence[Callable[[Work], None]] = (), clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, *, listeners: Sequence[Listener] = (), clock: Callable[[], float] = time.monotonic) -> None:
         self.draining = asyncio.Event()
+        self.open_streams: Counter[str] = Counter()
         self._listeners = listeners
         self._clock = clock
         self._last_arrival = clock()
@@ -53,39 +71,85 @@ class TrafficWatch(grpc.aio.ServerInterceptor):
     ) -> Any:  # noqa: ANN401 - a handler's messages are of any type
         """Let the request pass."""
         handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if method.startswith(HEALTH_PREFIX):
-            return handler
-        self._last_arrival = self._clock()
-        if handler is None or handler.request_streaming or handler.response_streaming:
-            return handler
+        method, began_s = handler_call_details.method, self._clock()
+        call = Call(
+            method=UNKNOWN_METHOD if handler is None else method,
+            identity=identify_call(handler_call_details.invocation_metadata or ()),
+            began_s=began_s,
+        )
+        is_probe = method.startswith(HEALTH_PREFIX)
+        if not is_probe:
+            self._last_arrival = began_s
+        if handler is None:
+            call.ended_s, call.code = began_s, grpc.StatusCode.UNIMPLEMENTED
+            self._tell(lambda listener: listener.end_call(call))
+            return None
+        call.is_stream = handler.request_streaming or handler.response_streaming
 
         @asynccontextmanager
-        async def attend(_context: Context) -> "AsyncIterator[None]":
-            with self.attend(method):
-                yield
+        async def accompany(context: Context) -> AsyncIterator[None]:
+            call.peer, call.time_left = context.peer(), context.time_remaining
+            context.set_trailing_metadata(((REQUEST_ID_KEY, call.identity.request_id),))
+            with self._follow(call), _judge(call, call, context):
+                if call.is_stream:
+                    yield
+                    # A stream that was taken back looks to its method as if the caller had said all; the next turn of
+                    # the event loop knows better.
+                    await asyncio.sleep(0)
+                elif is_probe:
+                    yield
+                else:
+                    with self.attend(method, request_id=call.identity.request_id) as work, _judge(work, call, context):
+                        yield
 
-        return surround(handler, attend)
+        return surround(handler, accompany)
+
+    @contextmanager
+    def _follow(self, call: Call) -> Iterator[None]:
+        # Not taken back: the task is the call's own and ends with it.
+        CURRENT_CALL.set(call)
+        self.open_streams[call.method] += call.is_stream
+        try:
+            yield
+        finally:
+            self.open_streams[call.method] -= call.is_stream
+            call.ended_s = self._clock()
+            self._tell(lambda listener: listener.end_call(call))
 
     @contextmanager
     def attend(self, method: str, *, request_id: str = "") -> Iterator[Work]:
-        """Count what is done within as one work of the RPC *method*, and tell the listeners when it has ended."""
-        ended, work = asyncio.Event(), Work(method=method, began_s=self._clock(), request_id=request_id)
+        """Count what is done within as one work of the RPC *method*, and tell the listeners when it has ended.
+
+        Args:
+            method: the RPC's full name.
+            request_id: an item of a stream has that of its stream with a number, unless told otherwise.
+        """
+        call = CURRENT_CALL.get()
+        if not request_id and call is not None:
+            request_id = call.next_item_id()
+        ended, work = asyncio.Event(), Work(method=method, began_s=self._clock(), request_id=request_id, call=call)
         self._last_arrival = work.began_s
         self._present.add(ended)
         token = CURRENT_WORK.set(work)
         try:
             yield work
         except asyncio.CancelledError:
-            work.code = grpc.StatusCode.CANCELLED
+            work.code = grpc.StatusCode.CANCELLED if call is None else call.judge_cancellation()
             raise
         finally:
             CURRENT_WORK.reset(token)
             work.ended_s = self._clock()
             ended.set()
             self._present.discard(ended)
-            for listen in self._listeners:
-                listen(work)
+            self._tell(lambda listener: listener.end_work(work))
+
+    def _tell(self, news: Callable[[Listener], None]) -> None:
+        for listener in self._listeners:
+            try:
+                news(listener)
+            # Whoever watches must not be what fails a request.
+            except Exception:
+                log.exception("what watches the server failed: %s", type(listener).__name__)
 
     async def wait_for_present(self) -> None:
         """Return when every work that is under way now has ended; others may have come."""
@@ -98,3 +162,18 @@ class TrafficWatch(grpc.aio.ServerInterceptor):
         self._last_arrival = self._clock()
         while (left := min(self._last_arrival + quiet_s, end) - self._clock()) > 0:  # noqa: ASYNC110 - a request moves the end
             await asyncio.sleep(left)
+
+
+@contextmanager
+def _judge(ended: Call | Work, call: Call, context: Context) -> Iterator[None]:
+    """Note the code of what ends within by an exception."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        ended.code = call.judge_cancellation()
+        raise
+    except grpc.aio.AbortError:
+        # Whoever refuses a work notes it with its reason; those who don't know of works only abort.
+        if ended.code is grpc.StatusCode.OK:
+            ended.code = context.code()
+        raise

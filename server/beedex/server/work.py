@@ -1,16 +1,30 @@
-"""Work: one unary request, or one item of a stream, from its arrival to its answer, and the stages it goes through.
+"""Calls and works: what comes to the server, from its arrival to its answer, and the stages that its time goes into.
 
-Whoever does a part of it notes the stage with `note_stage`; whoever watches the server is told of each work when it has
-ended, see `beedex.server.traffic`. Nothing in between has to hand anything on: the work is found by its context.
+A *call* is an RPC as a whole. A *work* is one unary request, or one item of a stream. Whoever does a part of a work
+notes the stage with `note_stage`; whoever watches the server is told of each call and each work when it has ended, see
+`beedex.server.traffic`. Nothing in between has to hand anything on: call and work are found by their context.
 """
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import grpc
 
-__all__ = ["CURRENT_WORK", "Stage", "StageSpan", "Work", "note_failure", "note_stage"]
+from beedex.server.watching.identity import Identity
+
+__all__ = [
+    "CURRENT_CALL",
+    "CURRENT_WORK",
+    "Call",
+    "Stage",
+    "StageSpan",
+    "Work",
+    "note_failure",
+    "note_origin",
+    "note_stage",
+]
 
 
 class Stage(StrEnum):
@@ -32,31 +46,84 @@ class StageSpan:
 
 
 @dataclass(kw_only=True, slots=True)
+class Call:
+    """One RPC.
+
+    Attributes:
+        method: such as /beedex.v1.SearchService/Identify.
+        identity: what it is called.
+        began_s: when it arrived, in seconds of time.monotonic().
+        is_stream: whether its works are its items; otherwise it is one work itself, or none.
+        peer: where it comes from, as gRPC says: for example ipv4:127.0.0.1:41234.
+        time_left: how many seconds its deadline leaves; None without one.
+        ended_s: when it ended.
+        code: what it ended with.
+        reason: of its ErrorInfo; empty if there was none, or the call was one work, which has it.
+        items: how many works of a stream have begun.
+    """
+
+    method: str
+    identity: Identity
+    began_s: float
+    is_stream: bool = False
+    peer: str = ""
+    time_left: Callable[[], float | None] = lambda: None
+    ended_s: float = 0.0
+    code: grpc.StatusCode = grpc.StatusCode.OK
+    reason: str = ""
+    items: int = 0
+
+    def next_item_id(self) -> str:
+        """Return the request id of the stream's next item: its own with a number."""
+        self.items += 1
+        return f"{self.identity.request_id}/{self.items}"
+
+    def judge_cancellation(self) -> grpc.StatusCode:
+        """Return why gRPC took the call back: its deadline passed, or its caller went away."""
+        is_late = self.time_left() == 0
+        return grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
+
+
+@dataclass(kw_only=True, slots=True)
 class Work:
     """One unary request, or one item of a stream.
 
     Attributes:
         method: its RPC, such as /beedex.v1.SearchService/Identify.
         began_s: when it arrived, in seconds of time.monotonic().
-        request_id: what logs, traces and the reply call it.
+        request_id: what logs, traces and the reply call it; an item's is its stream's with a number.
+        call: what it belongs to; None where nothing came over a wire.
         ended_s: when it was answered.
         code: what it ended with.
         reason: of its ErrorInfo; empty if there was none.
         stages: what its time went into, in the order in which they ended.
         is_cached: whether its photo was answered from the embedding cache; None if it had none.
+        fingerprint: of the embedder that it was answered with; empty if it came to none.
+        snapshot: the same of the snapshot; 0 if it came to none.
+        trace_id: 32 hex digits; empty without traces.
     """
 
     method: str
     began_s: float
     request_id: str = ""
+    call: Call | None = None
     ended_s: float = 0.0
     code: grpc.StatusCode = grpc.StatusCode.OK
     reason: str = ""
     stages: list[StageSpan] = field(default_factory=list)
     is_cached: bool | None = None
+    fingerprint: str = ""
+    snapshot: int = 0
+    trace_id: str = ""
+
+    @property
+    def duration_s(self) -> float:
+        """From its arrival to its answer."""
+        return self.ended_s - self.began_s
 
 
-# None outside of works, such as in a program that uses the lane alone.
+# None outside of RPCs, such as in a program that uses the lane alone.
+CURRENT_CALL: ContextVar[Call | None] = ContextVar("beedex_call", default=None)
 CURRENT_WORK: ContextVar[Work | None] = ContextVar("beedex_work", default=None)
 
 
@@ -68,7 +135,14 @@ def note_stage(stage: Stage, began_s: float, ended_s: float) -> None:
 
 
 def note_failure(code: grpc.StatusCode, reason: str = "") -> None:
-    """Say of the work at hand that it ends with *code*."""
+    """Say of the work at hand, or of the call where none is, that it ends with *code*."""
+    ended = CURRENT_WORK.get() or CURRENT_CALL.get()
+    if ended is not None:
+        ended.code, ended.reason = code, reason
+
+
+def note_origin(fingerprint: str, snapshot: int) -> None:
+    """Say of the work at hand what it is answered with."""
     work = CURRENT_WORK.get()
     if work is not None:
-        work.code, work.reason = code, reason
+        work.fingerprint, work.snapshot = fingerprint, snapshot

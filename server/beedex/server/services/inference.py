@@ -11,6 +11,7 @@ from beedex.server.engine import Engine, EngineSlot
 from beedex.server.errors import LoadingError, ModelNotFoundError
 from beedex.server.tensors import INPUT_NAME, OUTPUT_NAME, pack_embeddings, unpack_images
 from beedex.server.traffic import TrafficWatch
+from beedex.server.work import note_origin
 
 if TYPE_CHECKING:
     import grpc
@@ -138,6 +139,7 @@ class InferenceService(inference_pb2_grpc.GRPCInferenceServiceServicer):
                 values={"expected": wanted, "received": engine.fingerprint},
                 field="model_version",
             )
+        note_origin(engine.fingerprint, engine.snapshot_version)
         return engine
 
 

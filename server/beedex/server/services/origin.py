@@ -2,6 +2,7 @@
 
 from beedex.server.engine import Engine, EngineSlot
 from beedex.server.queries import check_expectation
+from beedex.server.work import note_origin
 from beedex.v1 import types_pb2
 
 __all__ = ["describe_origin", "take_engine"]
@@ -16,6 +17,7 @@ def take_engine(slot: EngineSlot, expectation: types_pb2.Expectation) -> Engine:
     """
     engine = slot.current
     check_expectation(expectation, engine)
+    note_origin(engine.fingerprint, engine.snapshot_version)
     return engine
 
 
