@@ -1,6 +1,7 @@
 """What a server can be told, and the limits it keeps where nobody says."""
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +10,23 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from beedex.index.photos import DEFAULT_LIMITS, PhotoLimits
 from beedex.server.access.roles import Role
 
-__all__ = ["DEFAULT_LISTEN", "AccessConfig", "LaneConfig", "LimitsConfig", "ServerConfig", "TlsConfig"]
+__all__ = [
+    "DEFAULT_LISTEN",
+    "AccessConfig",
+    "LaneConfig",
+    "LimitsConfig",
+    "LogFormat",
+    "LogLevel",
+    "ServerConfig",
+    "TlsConfig",
+    "WatchConfig",
+]
 
 # This machine only.
 DEFAULT_LISTEN = "127.0.0.1:50051"
+
+# Only an example: a port that nobody asked for would be in somebody's way.
+EXAMPLE_HTTP_LISTEN = "127.0.0.1:9090"
 
 # A message's room beyond the photo in it: a photo slightly too large is then refused by the service, in words, and
 # not by gRPC. Clients may send photos up to this size without asking for the limit.
@@ -23,6 +37,8 @@ LEAST_PING_INTERVAL_MS = 10_000
 
 # Decoding a photo takes a fraction of the time of embedding it, so a few threads keep many cores of inference busy.
 MOST_DECODE_THREADS = 4
+
+MOST_PORT = 65535
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -131,11 +147,64 @@ class AccessConfig(Section):
     allow_insecure: bool = False
 
 
+class LogFormat(StrEnum):
+    """How a line of the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least important lines of the log that are written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class WatchConfig(Section):
+    """How the server is watched.
+
+    Attributes:
+        http_listen: HOST:PORT where HTTP answers /livez, /readyz and /metrics; port 0 takes a free one. None for none.
+        allow_insecure: whether http_listen may be an address that other machines can reach: what is told there is
+            neither encrypted nor kept from anybody.
+        log_format: text for people, json for machines.
+        log_level: debug has a line for each request, info one for each that is not answered.
+        traces_endpoint: where an OTLP collector listens over gRPC, such as http://127.0.0.1:4317; None for no traces.
+            It takes the extra `otel`.
+        traces_share: of the requests whose caller doesn't say whether they are traced, from 0 to 1.
+    """
+
+    http_listen: str | None = None
+    allow_insecure: bool = False
+    log_format: LogFormat = LogFormat.TEXT
+    log_level: LogLevel = LogLevel.INFO
+    traces_endpoint: str | None = None
+    traces_share: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @field_validator("http_listen")
+    @classmethod
+    def _check_address(cls, http_listen: str | None) -> str | None:
+        return http_listen if http_listen is None else check_address(http_listen, "http_listen", EXAMPLE_HTTP_LISTEN)
+
+    @field_validator("traces_endpoint")
+    @classmethod
+    def _check_url(cls, traces_endpoint: str | None) -> str | None:
+        if traces_endpoint is not None and not traces_endpoint.startswith(("http://", "https://")):
+            raise ValueError(
+                f"traces_endpoint must be a URL such as http://127.0.0.1:4317, received {traces_endpoint!r}"
+            )
+        return traces_endpoint
+
+
 class ServerConfig(Section):
     """How to serve one index.
 
     Attributes:
         index_dir: as `beedex index build` wrote it.
+        wait_for_index: whether to start without an index that can be served, and serve it as soon as there is one.
         gallery_dir: where the index's photos are, to show and to rebuild from; None to do neither.
         listen: HOST:PORT; port 0 takes a free one.
         grace_s: how long accepted requests may still take once the server is told to stop; systemd and Kubernetes
@@ -144,9 +213,11 @@ class ServerConfig(Section):
         limits: what requests may be.
         tls: encryption.
         access: who may come in.
+        watch: how it is watched.
     """
 
     index_dir: Path
+    wait_for_index: bool = False
     gallery_dir: Path | None = None
     listen: str = DEFAULT_LISTEN
     grace_s: Annotated[float, Field(ge=0)] = 25.0
@@ -154,14 +225,12 @@ class ServerConfig(Section):
     limits: LimitsConfig = LimitsConfig()
     tls: TlsConfig = TlsConfig()
     access: AccessConfig = AccessConfig()
+    watch: WatchConfig = WatchConfig()
 
     @field_validator("listen")
     @classmethod
     def _check_address(cls, listen: str) -> str:
-        host, _, port = listen.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"listen must be HOST:PORT, such as {DEFAULT_LISTEN}, received listen={listen!r}")
-        return listen
+        return check_address(listen, "listen", DEFAULT_LISTEN)
 
     def channel_options(self) -> list[tuple[str, int]]:
         """Return the options of the gRPC server."""
@@ -173,3 +242,15 @@ class ServerConfig(Section):
             # A second server on the same port shall fail, not take half of the connections.
             ("grpc.so_reuseport", 0),
         ]
+
+
+def check_address(address: str, name: str, example: str) -> str:
+    """Return *address* if it is HOST:PORT.
+
+    Raises:
+        ValueError: it isn't.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or int(port) > MOST_PORT:
+        raise ValueError(f"{name} must be HOST:PORT, such as {example}, received {name}={address!r}")
+    return address
