@@ -1,6 +1,7 @@
 """What answers requests: an embedder, its lane and a searcher, loaded and swapped as one."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ __all__ = ["Engine", "EngineSlot", "open_engine"]
 
 # How soon a caller may ask again while the server loads: InceptionV3 compiles in about a second.
 LOADING_RETRY_AFTER_S = 1.0
+
+# The same while there is no index: somebody has to build one.
+NO_INDEX_RETRY_AFTER_S = 10.0
 
 # One search at a time: a flat search of 100,000 vectors takes some 8 ms on two cores, and the event loop must
 # not stand still for it.
@@ -186,26 +190,45 @@ def open_engine(config: ServerConfig) -> Engine:
 
 
 class EngineSlot:
-    """Holds the engine that answers now; empty while it loads."""
+    """Holds the engine that answers now; empty while it loads, or while there is no index.
+
+    Attributes:
+        engine: what answers; None while nothing does.
+        served_since_s: when its snapshot was first put here, in seconds of time.time(); 0 while nothing is.
+    """
 
     def __init__(self) -> None:
-        self._engine: Engine | None = None
+        self.engine: Engine | None = None
+        self.served_since_s = 0.0
+        self._has_no_index = False
 
     @property
     def current(self) -> Engine:
         """The engine.
 
         Raises:
-            LoadingError: none is loaded yet.
+            LoadingError: there is none yet.
         """
-        if self._engine is None:
+        if self.engine is not None:
+            return self.engine
+        if self._has_no_index:
             raise LoadingError(
-                "the server is loading its index; try again in a moment",
-                reason="LOADING",
-                retry_after_s=LOADING_RETRY_AFTER_S,
+                "the server waits for an index that it can serve; try again once one was built, or ask who runs it",
+                reason="NO_INDEX",
+                retry_after_s=NO_INDEX_RETRY_AFTER_S,
             )
-        return self._engine
+        raise LoadingError(
+            "the server is loading its index; try again in a moment",
+            reason="LOADING",
+            retry_after_s=LOADING_RETRY_AFTER_S,
+        )
 
     def put(self, engine: Engine) -> None:
         """Let *engine* answer from now on."""
-        self._engine = engine
+        if self.engine is None or engine.searcher.snapshot is not self.engine.searcher.snapshot:
+            self.served_since_s = time.time()
+        self.engine = engine
+
+    def note_no_index(self) -> None:
+        """Say to callers, until an engine comes, that there is no index, rather than that it is loading."""
+        self._has_no_index = True
