@@ -10,6 +10,14 @@ BeedexError                      of beedex.index
 │   ├── LaneFullError            too many photos wait already
 │   ├── LateError                its deadline passed while it waited
 │   ├── LoadingError             the index is not loaded yet
+│   ├── StreamLimitError         a stream is one too many, or has an item too many
+│   ├── IdleError                its caller neither sends nor takes anything
+│   ├── DrainingError            the server is going down
+│   ├── PhotoNotAvailableError   it asks for a photo that the server can't show
+│   ├── SnapshotNotFoundError    it names a snapshot that there isn't
+│   ├── IndexUnusableError       a snapshot, the index directory or what a build needs can't be used
+│   ├── BuildRunningError        another build of the index is under way
+│   ├── EntryIdTakenError        another photo has the same entry id
 │   ├── UnauthenticatedError     the caller doesn't say who they are, or is nobody that the server knows
 │   └── ForbiddenError           the caller's role is too small for it
 ├── ConfigError                  the configuration can't be used
@@ -20,11 +28,16 @@ BeedexError                      of beedex.index
 from beedex.index.errors import BeedexError
 
 __all__ = [
+    "BuildRunningError",
     "ConfigError",
     "CredentialsError",
+    "DrainingError",
+    "EntryIdTakenError",
     "EntryNotFoundError",
     "ExpectationFailedError",
     "ForbiddenError",
+    "IdleError",
+    "IndexUnusableError",
     "InvalidRequestError",
     "LaneFullError",
     "LateError",
@@ -32,7 +45,10 @@ __all__ = [
     "LoadingError",
     "ModelNotFoundError",
     "NothingToCompareError",
+    "PhotoNotAvailableError",
     "RefusalError",
+    "SnapshotNotFoundError",
+    "StreamLimitError",
     "UnauthenticatedError",
 ]
 
@@ -93,6 +109,38 @@ class LateError(RefusalError):
 
 class LoadingError(RefusalError):
     """The index is not loaded yet."""
+
+
+class StreamLimitError(RefusalError):
+    """A stream is one too many, or has an item too many."""
+
+
+class IdleError(RefusalError):
+    """The caller neither sends nor takes anything."""
+
+
+class DrainingError(RefusalError):
+    """The server is going down."""
+
+
+class PhotoNotAvailableError(RefusalError):
+    """The server can't show this photo."""
+
+
+class SnapshotNotFoundError(RefusalError):
+    """There is no such snapshot."""
+
+
+class IndexUnusableError(RefusalError):
+    """A snapshot, the index directory or what a build needs can't be used."""
+
+
+class BuildRunningError(RefusalError):
+    """Another build of the index is under way."""
+
+
+class EntryIdTakenError(RefusalError):
+    """Another photo has the same entry id."""
 
 
 class UnauthenticatedError(RefusalError):

@@ -13,16 +13,24 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from beedex.server.errors import (
+    BuildRunningError,
+    DrainingError,
+    EntryIdTakenError,
     EntryNotFoundError,
     ExpectationFailedError,
     ForbiddenError,
+    IdleError,
+    IndexUnusableError,
     InvalidRequestError,
     LaneFullError,
     LateError,
     LoadingError,
     ModelNotFoundError,
     NothingToCompareError,
+    PhotoNotAvailableError,
     RefusalError,
+    SnapshotNotFoundError,
+    StreamLimitError,
     UnauthenticatedError,
 )
 from beedex.server.handlers import Context, Unparsable, parse_within, surround
@@ -45,15 +53,23 @@ LONGEST_VALUE_CHARACTERS = 200
 
 CODE_BY_ERROR: MappingProxyType[type[RefusalError], grpc.StatusCode] = MappingProxyType(
     {
+        BuildRunningError: grpc.StatusCode.ABORTED,
+        DrainingError: grpc.StatusCode.UNAVAILABLE,
+        EntryIdTakenError: grpc.StatusCode.ALREADY_EXISTS,
         EntryNotFoundError: grpc.StatusCode.NOT_FOUND,
         ExpectationFailedError: grpc.StatusCode.FAILED_PRECONDITION,
         ForbiddenError: grpc.StatusCode.PERMISSION_DENIED,
+        IdleError: grpc.StatusCode.DEADLINE_EXCEEDED,
+        IndexUnusableError: grpc.StatusCode.FAILED_PRECONDITION,
         InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
         LaneFullError: grpc.StatusCode.RESOURCE_EXHAUSTED,
         LateError: grpc.StatusCode.DEADLINE_EXCEEDED,
         LoadingError: grpc.StatusCode.UNAVAILABLE,
         ModelNotFoundError: grpc.StatusCode.NOT_FOUND,
         NothingToCompareError: grpc.StatusCode.FAILED_PRECONDITION,
+        PhotoNotAvailableError: grpc.StatusCode.NOT_FOUND,
+        SnapshotNotFoundError: grpc.StatusCode.NOT_FOUND,
+        StreamLimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
         UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
     }
 )
