@@ -1,36 +1,73 @@
-"""The server's command: serve."""
+"""The server's commands: serve, and token new."""
 
 import asyncio
 import logging
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from beedex.index.errors import BeedexError
+from beedex.server.access.token_commands import app as token_app
 
 if TYPE_CHECKING:
+    from beedex.server.config import ServerConfig
     from beedex.server.engine import Engine
+    from beedex.server.settings.loading import Settings
 
-__all__ = ["ERRORS", "EXTRA", "NEEDS", "app"]
+__all__ = ["ERRORS", "EXTRA", "NEEDS", "app", "serve_app"]
 
 EXTRA = "server"
-NEEDS: tuple[str, ...] = ("PIL", "faiss", "grpc_health", "grpc_reflection", "openvino", "pydantic")
+NEEDS: tuple[str, ...] = ("PIL", "faiss", "grpc_health", "grpc_reflection", "openvino", "pydantic", "tomlkit")
 ERRORS: tuple[type[Exception], ...] = (BeedexError,)
 
-app = typer.Typer()
+EXAMPLE = "Example: beedex serve --config beedex.toml --listen 127.0.0.1:50051 --set lane.capacity=32"
+
+# What `python -m beedex.server` runs.
+serve_app = typer.Typer()
 
 
-@app.command("serve", epilog="Example: beedex serve --index bees.index --listen 127.0.0.1:50051")
+@serve_app.command("serve", epilog=EXAMPLE)
 def serve_index(
-    index: Annotated[Path, typer.Option(help="What `beedex index build` wrote.", metavar="DIR")],
+    *,
+    config: Annotated[
+        Path | None, typer.Option(help="TOML; docs/server-config.md lists its keys.", metavar="FILE")
+    ] = None,
+    index: Annotated[Path | None, typer.Option(help="What `beedex index build` wrote.", metavar="DIR")] = None,
+    gallery: Annotated[
+        Path | None, typer.Option(help="Where the index's photos are, to show and rebuild from.", metavar="DIR")
+    ] = None,
     listen: Annotated[
-        str, typer.Option(help="Where to listen; port 0 takes a free one.", metavar="HOST:PORT")
-    ] = "127.0.0.1:50051",
+        str | None,
+        typer.Option(help="Where to listen, 127.0.0.1:50051 by default; port 0 takes a free one.", metavar="HOST:PORT"),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads for inference; all of them by default.", metavar="N", min=1)
     ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="The server's certificate with its chain, PEM.", metavar="FILE")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key, PEM.", metavar="FILE")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="Whose certificates clients must show, PEM.", metavar="FILE")
+    ] = None,
+    tokens: Annotated[
+        Path | None, typer.Option(help="Whose tokens callers must send; see `beedex token new`.", metavar="FILE")
+    ] = None,
+    insecure: Annotated[
+        bool | None,
+        typer.Option("--insecure", help="Listen beyond this machine without both TLS and a check of callers."),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any other key; may come again and again.", metavar="KEY=VALUE"),
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print the whole configuration with its sources, and end.")
+    ] = False,
     ready_file: Annotated[
         Path | None,
         typer.Option(help="Write HOST:PORT here once requests are answered; removed at the end.", metavar="PATH"),
@@ -40,16 +77,65 @@ def serve_index(
 
     Accepted requests are finished before it ends.
 
-    There is neither encryption nor a password: listen beyond this machine only in a network you trust.
+    The configuration comes from a file, from variables such as BEEDEX_SERVER_LANE__CAPACITY, and from flags; later ones
+    win.
     """
-    from beedex.server.config import LaneConfig, ServerConfig
+    flags = {
+        "index_dir": index,
+        "gallery_dir": gallery,
+        "listen": listen,
+        "lane.threads": threads,
+        "tls.certificate": tls_certificate,
+        "tls.key": tls_key,
+        "tls.client_ca": tls_client_ca,
+        "access.tokens": tokens,
+        "access.allow_insecure": insecure,
+    }
+    settings = _load(config, flags, assignments or [])
+    if print_config:
+        from beedex.server.settings.effective import render_effective
+
+        print(render_effective(settings), end="")
+        return
+    _serve(settings.config, ready_file)
+
+
+app = typer.Typer()
+app.command("serve", epilog=EXAMPLE)(serve_index)
+app.add_typer(token_app)
+
+
+class WrongConfiguration(typer.BadParameter):
+    """Wrong usage, in its own words."""
+
+    def format_message(self) -> str:
+        """Return the words."""
+        return self.message
+
+
+def _load(file: Path | None, flags: Mapping[str, object], assignments: list[str]) -> "Settings[ServerConfig]":
+    from beedex.server.config import ServerConfig
+    from beedex.server.errors import ConfigError
+    from beedex.server.settings.flags import FLAG_BY_KEY
+    from beedex.server.settings.loading import load_settings
+
+    try:
+        return load_settings(
+            ServerConfig,
+            file=file,
+            environment=os.environ,
+            flags={name: (FLAG_BY_KEY[name], value) for name, value in flags.items()},
+            assignments=assignments,
+        )
+    except ConfigError as error:
+        raise WrongConfiguration(str(error)) from error
+
+
+def _serve(config: "ServerConfig", ready_file: Path | None) -> None:
     from beedex.server.lifecycle import serve_until_signal
+    from beedex.server.supervisor import tell_supervisor
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        config = ServerConfig(index_dir=index, listen=listen, lane=LaneConfig(threads=threads))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
     def announce(address: str, engine: "Engine") -> None:
         manifest = engine.searcher.snapshot.manifest
@@ -60,6 +146,7 @@ def serve_index(
         )
         if ready_file is not None:
             _write_address(ready_file, address)
+        tell_supervisor("READY=1", f"STATUS=serving on {address}")
 
     try:
         asyncio.run(serve_until_signal(config, on_ready=announce))

@@ -3,7 +3,7 @@
 A file holds one line a token, `name role sha256`, and never the token itself:
 
     # who     may be   sha256 of the token
-    bob       reader   9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+    bob       reader   5f1e... (64 hex digits)
 
 A token is 256 random bits, so nobody finds it from its sha256: there is nothing to guess that would be likelier than
 anything else. The slow hashes that passwords need against guessing (scrypt, Argon2) would add nothing here, and would
@@ -12,6 +12,7 @@ cost every request tens of milliseconds.
 
 import hashlib
 import hmac
+import os
 import re
 import secrets
 from collections.abc import Iterable
@@ -22,7 +23,7 @@ from beedex.server.access.followed import require_closed_to_writers
 from beedex.server.access.roles import Role
 from beedex.server.errors import CredentialsError
 
-__all__ = ["Holder", "TokenBook", "hash_token", "make_token", "read_tokens", "require_name"]
+__all__ = ["Holder", "TokenBook", "add_holder", "hash_token", "make_token", "read_tokens", "require_name"]
 
 # So that scanners of repositories and logs recognize one that has got there.
 PREFIX = "beedex_"
@@ -119,6 +120,23 @@ def read_tokens(path: Path) -> TokenBook:
             raise CredentialsError(f"{path}, line {number}: the same token is on an earlier line; leave one of them")
         holders[holder.digest] = holder
     return TokenBook(holders.values())
+
+
+def add_holder(path: Path, holder: Holder) -> None:
+    """Add a line to a token file, which is made if it isn't there.
+
+    Raises:
+        CredentialsError: it can't be written, or can't be used as it is.
+    """
+    try:
+        if path.exists():
+            read_tokens(path)
+        # In one write at the end: a server that reads meanwhile finds the line or doesn't, and owner and mode stay.
+        with path.open("a+b", buffering=0) as file:
+            is_line_open = file.tell() > 0 and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
+            file.write(f"{chr(10) if is_line_open else ''}{holder.line}\n".encode())
+    except OSError as error:
+        raise CredentialsError(f"the token file {path} can't be written: {error.strerror or error}") from error
 
 
 def _read_line(words: list[str], *, place: str) -> Holder:
