@@ -1,11 +1,13 @@
 """Following the index: what builds publish, operators activate and people change is served without a restart.
 
 A request is answered by the engine that it began with, so no reply mixes two states. The new state is loaded beside the
-old one, on a thread, and takes its place when it is whole; one that can't be served changes nothing but the log.
+old one, on a thread, and takes its place when it is whole; one that can't be served changes nothing but the log and
+what the server tells of its index.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from beedex.index.versions import require_current, stamp_pointer
 from beedex.server.config import ServerConfig
 from beedex.server.engine import Engine, EngineSlot
 from beedex.server.traffic import TrafficWatch
+from beedex.server.watching.readiness import Readiness
 
 __all__ = ["Follower"]
 
@@ -27,6 +30,10 @@ log = logging.getLogger(__name__)
 
 # What a look costs is three small reads; what it saves is an operator's wait.
 SECONDS_BETWEEN_LOOKS = 0.5
+
+# To find that an index can't be served may mean to read all of it. That is repeated, since files may be mended in
+# place, but takes at most a tenth of a core.
+TRIES_APART = 9
 
 
 class Follower:
@@ -36,16 +43,23 @@ class Follower:
         config: names the index.
         slot: whose engine is replaced.
         traffic: tells when nobody uses a former embedder any more.
+        readiness: is told when the index can't be served as it is now.
         load: opens an engine for another embedder, on a thread.
     """
 
     def __init__(
-        self, config: ServerConfig, slot: EngineSlot, traffic: TrafficWatch, load: Callable[[ServerConfig], Engine]
+        self,
+        config: ServerConfig,
+        slot: EngineSlot,
+        traffic: TrafficWatch,
+        readiness: Readiness,
+        load: Callable[[ServerConfig], Engine],
     ) -> None:
-        self._config, self._slot, self._traffic, self._load = config, slot, traffic, load
+        self._config, self._slot, self._traffic, self._readiness, self._load = config, slot, traffic, readiness, load
         self._changes = ChangeLog(config.index_dir)
         self._state: tuple[object, ...] = ()
-        self._complaint = ""
+        self._refused_state: tuple[object, ...] | None = None
+        self._next_try_s = 0.0
         self._looking = asyncio.Lock()
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -64,15 +78,18 @@ class Follower:
         engine = self._slot.current
         try:
             state = await asyncio.to_thread(self._read_state, engine)
-            if state == self._state:
-                return
-            fresh = await asyncio.to_thread(self._open, engine)
+            fresh = engine if state == self._state else await self._try(state, engine)
         except BeedexError as error:
             self._complain(str(error), engine)
             return
+        if fresh is None:
+            return
         self._slot.put(fresh)
         # It was read before what it stands for: what came in between is seen by the next look.
-        self._state, self._complaint = state, ""
+        self._state = state
+        if self._readiness.problem:
+            log.info("the index can be served again")
+            self._readiness.complain("")
         if fresh.searcher.snapshot is not engine.searcher.snapshot:
             log.info("serving snapshot %d now, %d before", fresh.snapshot_version, engine.snapshot_version)
         if fresh.embedder is not engine.embedder:
@@ -80,6 +97,18 @@ class Follower:
             leaving = asyncio.create_task(self._leave(engine))
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
+
+    async def _try(self, state: tuple[object, ...], engine: Engine) -> Engine | None:
+        """Open the index in *state*; None if it was refused in the same state not long ago."""
+        began_s = time.monotonic()
+        if state == self._refused_state and began_s < self._next_try_s:
+            return None
+        try:
+            return await asyncio.to_thread(self._open, engine)
+        except BeedexError:
+            ended_s = time.monotonic()
+            self._refused_state, self._next_try_s = state, ended_s + TRIES_APART * (ended_s - began_s)
+            raise
 
     async def _leave(self, engine: Engine) -> None:
         await self._traffic.wait_for_present()
@@ -119,13 +148,13 @@ class Follower:
         return replace(engine, searcher=Searcher(snapshot, bundle, changes=changes))
 
     def _complain(self, complaint: str, engine: Engine) -> None:
-        if complaint != self._complaint:
+        if complaint != self._readiness.problem:
             log.error(
                 "the index changed to what can't be served; snapshot %d serves on: %s",
                 engine.snapshot_version,
                 complaint,
             )
-        self._complaint = complaint
+        self._readiness.complain(complaint)
 
 
 def _stamp(path: Path) -> tuple[int, ...]:

@@ -25,7 +25,10 @@ from beedex.server.services.index import IndexService
 from beedex.server.services.inference import InferenceService
 from beedex.server.services.search import SearchService
 from beedex.server.status import StatusInterceptor
+from beedex.server.supervisor import tell_supervisor
 from beedex.server.traffic import TrafficWatch
+from beedex.server.waiting import load_first
+from beedex.server.watching.readiness import Readiness
 from beedex.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc
 
 __all__ = ["SERVICE_NAMES", "create_server", "serve", "serve_until_signal"]
@@ -113,8 +116,8 @@ async def serve(
 ) -> None:
     """Serve until *stop* is set, then finish what was accepted.
 
-    The port is bound and health answers NOT_SERVING while the index loads. On *stop* health says NOT_SERVING, and the
-    door closes when no more requests come.
+    The port is bound and health answers NOT_SERVING while the index loads, or is waited for. On *stop* health says
+    NOT_SERVING, and the door closes when no more requests come.
 
     Args:
         config: what to serve.
@@ -126,21 +129,22 @@ async def serve(
     Raises:
         BeedexError: the address or the index can't be used.
     """
-    slot, health, traffic = EngineSlot(), HealthServicer((*SERVICE_NAMES, HEALTH_NAME)), TrafficWatch()
+    slot, readiness, traffic = EngineSlot(), Readiness(), TrafficWatch()
+    health = HealthServicer((*SERVICE_NAMES, HEALTH_NAME), readiness)
     server, port = create_server(config, slot, health, traffic)
     address = f"{config.listen.rpartition(':')[0]}:{port}"
     await server.start()
     on_bound(address)
-    loading = asyncio.create_task(asyncio.to_thread(load, config))
+    loading = asyncio.create_task(load_first(config, load, slot=slot, readiness=readiness, stop=stop))
     stopping = asyncio.create_task(stop.wait())
-    follower, following = Follower(config, slot, traffic, load), None
+    follower, following = Follower(config, slot, traffic, readiness, load), None
     try:
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if loading.done():
-            slot.put(loading.result())
+        if loading.done() and (engine := loading.result()) is not None:
+            slot.put(engine)
             following = asyncio.create_task(follower.run())
-            await health.open()
-            on_ready(address, loading.result())
+            readiness.serve()
+            on_ready(address, engine)
             await asyncio.wait({stopping, following}, return_when=asyncio.FIRST_COMPLETED)
             if following.done():
                 # It runs until it is cancelled: this is a fault, and a server that no longer follows must not go on.
@@ -149,7 +153,7 @@ async def serve(
     finally:
         log.info("stopping: requests that were accepted have %g s", config.grace_s)
         stopping.cancel()
-        await health.drain()
+        readiness.drain()
         traffic.draining.set()
         lame_duck_s = min(MOST_LAME_DUCK_S, config.grace_s / 2)
         await traffic.wait_until_quiet(QUIET_S, at_most_s=lame_duck_s)
@@ -158,14 +162,16 @@ async def serve(
         await follower.close()
 
 
-async def _close(loading: "asyncio.Task[Engine]", following: "asyncio.Task[None] | None", slot: EngineSlot) -> None:
+async def _close(
+    loading: "asyncio.Task[Engine | None]", following: "asyncio.Task[None] | None", slot: EngineSlot
+) -> None:
     """Close the engine, waiting for it first if the server was stopped while it loaded."""
     if following is not None:
         following.cancel()
         await asyncio.wait({following})
     await asyncio.wait({loading})
-    if loading.exception() is None:
-        engine = loading.result() if following is None else slot.current
+    engine = slot.engine or (None if loading.exception() else loading.result())
+    if engine is not None:
         await asyncio.to_thread(engine.close)
 
 
@@ -178,6 +184,11 @@ async def serve_until_signal(
     """Serve until SIGTERM or SIGINT; see `serve`."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        tell_supervisor("STOPPING=1")
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     await serve(config, stop=stop, on_bound=on_bound, on_ready=on_ready)
