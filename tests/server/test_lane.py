@@ -9,7 +9,8 @@ import pytest
 
 from beedex.index.errors import PhotoError, PhotoReason
 from beedex.server.errors import LaneFullError, LateError
-from beedex.server.lane import EmbeddingLane, ThreadedDecoder
+from beedex.server.lane import EmbeddingLane
+from beedex.server.stages import ThreadedDecoder
 
 
 class HandDriven:

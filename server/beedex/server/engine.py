@@ -17,9 +17,11 @@ from beedex.index.embedder import Embedder
 from beedex.index.errors import PhotoError
 from beedex.index.preprocessing import prepare
 from beedex.index.searcher import Identification, Neighbor, Searcher
-from beedex.server.config import ServerConfig
+from beedex.server.cache import EmbeddingCache
+from beedex.server.config import LaneConfig, ServerConfig
 from beedex.server.errors import EntryNotFoundError, InvalidRequestError, LoadingError, NothingToCompareError
-from beedex.server.lane import EmbeddingLane, ThreadedDecoder
+from beedex.server.lane import EmbeddingLane
+from beedex.server.stages import ThreadedDecoder
 
 __all__ = ["Engine", "EngineSlot", "open_engine"]
 
@@ -66,21 +68,25 @@ class Engine:
         """The snapshot's."""
         return self.searcher.snapshot.version
 
-    async def embed(self, photo: bytes, *, field: str, timeout_s: float | None) -> EmbeddedPhoto:
+    async def embed(
+        self, photo: bytes, *, field: str, timeout_s: float | None, flow: object | None = None
+    ) -> EmbeddedPhoto:
         """Return a photo's (D,) unit vector and its features.
 
         Args:
             photo: the bytes of an image file.
             field: where the request holds it, for the error.
             timeout_s: how long the caller waits.
+            flow: what the photos of one stream have in common; see `EmbeddingLane.embed`.
 
         Raises:
             InvalidRequestError: the photo can't be used.
             LaneFullError: too many photos wait.
+            DeadlineTooNearError: its turn would not come in time.
             LateError: its turn didn't come in time.
         """
         try:
-            return await self.lane.embed(photo, timeout_s=timeout_s)
+            return await self.lane.embed(photo, timeout_s=timeout_s, flow=flow)
         except PhotoError as error:
             raise InvalidRequestError(str(error), reason=error.reason, field=field) from error
 
@@ -95,7 +101,7 @@ class Engine:
             flow: what the images of one request have in common; they wait for places in the lane together.
 
         Raises:
-            LaneFullError, LateError: as in `embed`.
+            LaneFullError, DeadlineTooNearError, LateError: as in `embed`.
         """
         return await self.lane.embed_image(image, timeout_s=timeout_s, flow=flow)
 
@@ -183,10 +189,18 @@ def open_engine(config: ServerConfig) -> Engine:
         card=bundle.card,
         embedder=embedder,
         searcher=searcher,
-        lane=EmbeddingLane(decoder, _WholeEmbedder(embedder), capacity=config.lane.capacity),
+        lane=EmbeddingLane(
+            decoder, _WholeEmbedder(embedder), capacity=config.lane.capacity, cache=_open_cache(config.lane)
+        ),
         decoder=decoder,
         search_pool=ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="beedex-search"),
     )
+
+
+def _open_cache(config: LaneConfig) -> EmbeddingCache[EmbeddedPhoto] | None:
+    if not config.cache_mb:
+        return None
+    return EmbeddingCache(config.cache_mb << 20, lambda photo: photo.vector.nbytes + photo.features.nbytes)
 
 
 class EngineSlot:

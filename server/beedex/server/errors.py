@@ -8,6 +8,7 @@ BeedexError                      of beedex.index
 │   ├── ExpectationFailedError   it relies on another embedder or snapshot
 │   ├── NothingToCompareError    the snapshot holds nothing but the entry that is asked about
 │   ├── LaneFullError            too many photos wait already
+│   ├── DeadlineTooNearError     its turn would come too late
 │   ├── LateError                its deadline passed while it waited
 │   ├── LoadingError             the index is not loaded yet
 │   ├── StreamLimitError         a stream is one too many, or has an item too many
@@ -31,6 +32,7 @@ __all__ = [
     "BuildRunningError",
     "ConfigError",
     "CredentialsError",
+    "DeadlineTooNearError",
     "DrainingError",
     "EntryIdTakenError",
     "EntryNotFoundError",
@@ -101,6 +103,10 @@ class NothingToCompareError(RefusalError):
 
 class LaneFullError(RefusalError):
     """Too many photos wait already."""
+
+
+class DeadlineTooNearError(RefusalError):
+    """The photo's turn would not come before the deadline."""
 
 
 class LateError(RefusalError):

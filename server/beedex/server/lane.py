@@ -1,79 +1,49 @@
 """The embedding lane: the bounded way of photos through decoding and inference.
 
-A photo goes through two stages, decoding on threads and inference in OpenVINO's requests. Each stage runs as many at
-once as it has places; the others wait in order. What is admitted is bounded: one photo more is refused at the door,
-which costs nothing. A photo whose deadline passed, or whose caller went away, leaves the line without being worked on.
+A photo waits for its turn and then goes through two stages, decoding on threads and inference in OpenVINO's requests.
+Not more photos are past the line than keep both stages busy: the others stay where turns are dealt fairly, and a photo
+whose deadline passed, or whose caller went away, costs nothing.
+
+What is admitted is bounded: a single look-up is refused at the door when the lane is full, or when its turn would not
+come before its deadline. Items of flows wait instead; whoever reads a stream bounds how many.
 """
 
 import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.server.errors import LaneFullError, LateError
+from beedex.server.admission import WorkPace
+from beedex.server.cache import EmbeddingCache, digest_photo
+from beedex.server.errors import DeadlineTooNearError, LaneFullError, LateError
+from beedex.server.fairness import FairLine, Turn
+from beedex.server.stages import BoundedStage, StageRunner
+from beedex.server.work import Stage, note_cache, note_stage
 
-__all__ = ["EmbeddingLane", "PhotoDecoder", "PhotoEmbedder", "ThreadedDecoder"]
+__all__ = ["EmbeddingLane"]
 
-# What a refused caller is told to wait: in a second two cores embed a quarter of a full lane.
-RETRY_AFTER_S = 1.0
+# A photo is admitted if it is expected to be done by this share of the time that its caller waits: work takes longer
+# than expected about as often as it takes less.
+ADMITTED_SHARE = 0.8
 
-Work = TypeVar("Work")
-Product = TypeVar("Product")
 Embedded = TypeVar("Embedded")
 
 
-class PhotoDecoder(Protocol):
-    """From the bytes of a photo to what the embedder takes."""
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Journey(Generic[Embedded]):
+    """One photo's way through the lane, for one caller or for several who brought the same photo."""
 
-    @property
-    def parallelism(self) -> int:
-        """How many photos are decoded at once."""
-        ...
-
-    def submit(self, photo: bytes, /) -> "Future[NDArray[np.uint8]]":
-        """Start decoding; the future holds (S, S, 3) uint8 or a PhotoError."""
-        ...
-
-
-class PhotoEmbedder(Protocol[Embedded]):
-    """From a prepared photo to what is made of it, such as its vector."""
-
-    @property
-    def parallelism(self) -> int:
-        """How many photos are embedded at once; one more `submit` may block."""
-        ...
-
-    def submit(self, image: NDArray[np.uint8], /) -> "Future[Embedded]":
-        """Start embedding (S, S, 3) uint8."""
-        ...
-
-
-class ThreadedDecoder:
-    """A `PhotoDecoder` that calls a function on threads of its own (Pillow releases the GIL while it decodes).
-
-    Args:
-        prepare: from the bytes of a photo to (S, S, 3) uint8.
-        threads: how many photos are decoded at once.
-    """
-
-    def __init__(self, prepare: Callable[[bytes], NDArray[np.uint8]], *, threads: int) -> None:
-        self._prepare = prepare
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="beedex-decode")
-        self.parallelism = threads
-
-    def submit(self, photo: bytes) -> "Future[NDArray[np.uint8]]":
-        """Start decoding."""
-        return self._pool.submit(self._prepare, photo)
-
-    def close(self) -> None:
-        """Wait for what is running."""
-        self._pool.shutdown()
+    turn: Turn
+    deadline: float
+    digest: bytes | None
+    callers: int = 0
+    task: "asyncio.Task[Embedded]" = field(init=False)
 
 
 class EmbeddingLane(Generic[Embedded]):
@@ -82,90 +52,189 @@ class EmbeddingLane(Generic[Embedded]):
     Args:
         decoder: the first stage.
         embedder: the second.
-        capacity: how many photos may be in the lane, those being worked on included.
+        capacity: how many photos may be in the lane, those being worked on included. Of items of flows only those count
+            that are worked on. At 1, a flow that never ends leaves no room for others.
+        cache: answers photos that were embedded before; None for none.
         clock: seconds that never go back; what deadlines are measured by.
 
     Attributes:
-        depth: how many photos are in the lane now.
+        capacity: as given.
+        cache: as given.
     """
 
     def __init__(
         self,
-        decoder: PhotoDecoder,
-        embedder: PhotoEmbedder[Embedded],
+        decoder: StageRunner[bytes, NDArray[np.uint8]],
+        embedder: StageRunner[NDArray[np.uint8], Embedded],
         *,
         capacity: int,
+        cache: EmbeddingCache[Embedded] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.depth = 0
-        self._capacity = capacity
+        self.capacity = capacity
+        self.cache = cache
         self._clock = clock
-        self._decoder = decoder
-        self._embedder = embedder
-        # A semaphore's waiters are served in the order of their arrival, and a cancelled one leaves the line.
-        self._decoding = asyncio.Semaphore(decoder.parallelism)
-        self._embedding = asyncio.Semaphore(embedder.parallelism)
+        # As many as are worked on, so that a decoded photo is at hand whenever a request gets free. One fewer than the
+        # lane holds: a look-up can then wait beside flows that take every place.
+        self._line = FairLine(max(1, min(decoder.parallelism + embedder.parallelism, capacity - 1)))
+        self._decoding = BoundedStage(Stage.DECODE, decoder, clock=clock)
+        self._embedding = BoundedStage(Stage.INFERENCE, embedder, clock=clock)
+        self._pace = WorkPace()
+        self._under_way: dict[bytes, _Journey[Embedded]] = {}
 
-    async def embed(self, photo: bytes, *, timeout_s: float | None = None) -> Embedded:
+    @property
+    def depth(self) -> int:
+        """How many photos are in the lane now."""
+        return self._line.busy + self._line.waiting_lookups
+
+    @property
+    def expected_wait_s(self) -> float:
+        """How long a look-up that comes now would wait for its embedding; an estimate."""
+        turns = 0 if self._line.busy < self._line.places else self._line.count_turns_before() + 1
+        return self._pace.predict(turns, self._line.places)
+
+    async def embed(self, photo: bytes, *, timeout_s: float | None = None, flow: object | None = None) -> Embedded:
         """Return what the embedder makes of a photo.
 
         Args:
             photo: the bytes of an image file.
             timeout_s: how long the caller waits; None for as long as it takes.
+            flow: what the items of one stream have in common, hashable; None for a single look-up.
 
         Raises:
-            LaneFullError: at once, when the lane is full.
+            LaneFullError: at once, when the lane is full; not of a flow.
+            DeadlineTooNearError: at once, when it would not be done in time; not of a flow.
             LateError: the time was over before the photo's turn came.
             PhotoError: the photo can't be used.
         """
-        return await self._admit(partial(self._decode_and_embed, photo), timeout_s)
+        deadline = self._clock() + (math.inf if timeout_s is None else timeout_s)
+        work = partial(self._decode_and_embed, photo)
+        if self.cache is None:
+            note_cache(is_cached=False)
+            return await self._await(self._start(work, deadline, flow))
+        digest = await digest_photo(photo)
+        embedded, journey = self.cache.get(digest), self._find_journey(digest, flow)
+        is_cached = embedded is not None or journey is not None
+        note_cache(is_cached=is_cached)
+        self.cache.count(is_hit=is_cached)
+        if embedded is not None:
+            return embedded
+        if journey is not None:
+            return await self._await_others(journey, deadline)
+        journey = self._start(work, deadline, flow, digest)
+        self._under_way[digest] = journey
+        return await self._await(journey)
 
     async def embed_image(
         self, image: NDArray[np.uint8], *, timeout_s: float | None = None, flow: object | None = None
     ) -> Embedded:
         """Return what the embedder makes of a photo that is prepared already, (S, S, 3) uint8; otherwise as `embed`."""
-        del flow
-        return await self._admit(partial(self._pass, self._embedding, self._embedder.submit, image), timeout_s)
+        deadline = self._clock() + (math.inf if timeout_s is None else timeout_s)
+        return await self._await(self._start(partial(self._embed, image), deadline, flow))
 
-    async def _admit(self, work: Callable[[float], Awaitable[Embedded]], timeout_s: float | None) -> Embedded:
-        if self.depth >= self._capacity:
+    def _find_journey(self, digest: bytes, flow: object | None) -> "_Journey[Embedded] | None":
+        """Return the journey of the same photo that is worth waiting for."""
+        journey = self._under_way.get(digest)
+        if journey is None or (flow is None and journey.turn.flow is not None and not journey.turn.has_place):
+            # A look-up that waits where a stream waits would be served as one of its items. On its own it comes first,
+            # and the stream's item finds the embedding in the cache.
+            return None
+        return journey
+
+    def _start(
+        self,
+        work: "Callable[[_Journey[Embedded]], Awaitable[Embedded]]",
+        deadline: float,
+        flow: object | None,
+        digest: bytes | None = None,
+    ) -> "_Journey[Embedded]":
+        if flow is None:
+            self._check_door(deadline)
+        turn = self._line.join(flow)
+        journey = _Journey[Embedded](turn=turn, deadline=deadline, digest=digest)
+        journey.task = asyncio.create_task(self._travel(journey, work))
+        journey.task.add_done_callback(partial(self._end, journey))
+        return journey
+
+    def _check_door(self, deadline: float) -> None:
+        expected_s, time_left_s = self.expected_wait_s, deadline - self._clock()
+        if self.depth >= self.capacity:
             raise LaneFullError(
-                f"too many photos are waiting: expected fewer than {self._capacity}, found {self.depth}; "
-                f"try again in {RETRY_AFTER_S:g} s",
+                f"too many photos are waiting: expected fewer than {self.capacity}, found {self.depth}; "
+                f"try again in {expected_s:.1f} s",
                 reason="LANE_FULL",
-                values={"capacity": self._capacity, "depth": self.depth},
-                retry_after_s=RETRY_AFTER_S,
+                values={"capacity": self.capacity, "depth": self.depth},
+                retry_after_s=expected_s,
             )
-        deadline = math.inf if timeout_s is None else self._clock() + timeout_s
-        self.depth += 1
+        # In an empty lane it costs nobody anything to try, and what was expected too pessimistically is learnt anew.
+        if self._line.busy and expected_s > ADMITTED_SHARE * time_left_s:
+            raise DeadlineTooNearError(
+                f"the photo's turn would come too late: expected to be done in {expected_s:.2f} s, the deadline is in "
+                f"{time_left_s:.2f} s; allow more time, or try again when fewer photos are waiting",
+                reason="DEADLINE_TOO_NEAR",
+                values={"expected_s": f"{expected_s:.3f}", "time_left_s": f"{time_left_s:.3f}"},
+                retry_after_s=max(expected_s - time_left_s, self._pace.interval_s),
+            )
+
+    async def _await(self, journey: "_Journey[Embedded]") -> Embedded:
+        journey.callers += 1
         try:
-            return await work(deadline)
+            return await asyncio.shield(journey.task)
         finally:
-            self.depth -= 1
+            journey.callers -= 1
+            if journey.callers == 0:
+                self._forget(journey)
+                journey.task.cancel()
 
-    async def _decode_and_embed(self, photo: bytes, deadline: float) -> Embedded:
-        image = await self._pass(self._decoding, self._decoder.submit, photo, deadline)
-        return await self._pass(self._embedding, self._embedder.submit, image, deadline)
-
-    async def _pass(
-        self, places: asyncio.Semaphore, submit: "Callable[[Work], Future[Product]]", work: Work, deadline: float
-    ) -> Product:
-        """Wait for a place in a stage, work there, and leave it."""
-        await places.acquire()
+    async def _await_others(self, journey: "_Journey[Embedded]", deadline: float) -> Embedded:
+        """Wait for what another caller's photo becomes, which goes on if that caller leaves."""
+        journey.deadline = max(journey.deadline, deadline)
+        arrived_s = self._clock()
         try:
-            self._drop_if_late(deadline)
-            running = submit(work)
-        except BaseException:
-            places.release()
-            raise
-        # The place is free when the work is done, not when the caller stops waiting for it: otherwise the next submit
-        # would block the event loop.
-        loop = asyncio.get_running_loop()
-        running.add_done_callback(lambda _: loop.call_soon_threadsafe(places.release))
-        return await asyncio.shield(asyncio.wrap_future(running))
+            return await self._await(journey)
+        finally:
+            note_stage(Stage.QUEUE, arrived_s, self._clock())
 
-    def _drop_if_late(self, deadline: float) -> None:
-        if self._clock() >= deadline:
+    async def _travel(
+        self, journey: "_Journey[Embedded]", work: "Callable[[_Journey[Embedded]], Awaitable[Embedded]]"
+    ) -> Embedded:
+        arrived_s = self._clock()
+        try:
+            await journey.turn.given
+        finally:
+            began_s = self._clock()
+            note_stage(Stage.QUEUE, arrived_s, began_s)
+        if self.cache is not None and journey.digest is not None:
+            embedded = self.cache.get(journey.digest)
+            if embedded is not None:
+                return embedded
+        taken = self._line.busy
+        embedded = await work(journey)
+        is_full = taken == self._line.busy == self._line.places
+        self._pace.learn(self._clock() - began_s, beside=(taken + self._line.busy) / 2, all_taken=is_full)
+        if self.cache is not None and journey.digest is not None:
+            self.cache.put(journey.digest, embedded)
+        return embedded
+
+    def _end(self, journey: "_Journey[Embedded]", task: "asyncio.Task[Embedded]") -> None:
+        self._forget(journey)
+        self._line.leave(journey.turn)
+        # asyncio complains of errors that nobody asks for; here their callers are gone.
+        _ = task.cancelled() or task.exception()
+
+    def _forget(self, journey: "_Journey[Embedded]") -> None:
+        if journey.digest is not None and self._under_way.get(journey.digest) is journey:
+            del self._under_way[journey.digest]
+
+    async def _decode_and_embed(self, photo: bytes, journey: "_Journey[Embedded]") -> Embedded:
+        image = await self._decoding.run(photo, before=partial(self._drop_if_late, journey))
+        return await self._embed(image, journey)
+
+    async def _embed(self, image: NDArray[np.uint8], journey: "_Journey[Embedded]") -> Embedded:
+        return await self._embedding.run(image, before=partial(self._drop_if_late, journey))
+
+    def _drop_if_late(self, journey: "_Journey[Embedded]") -> None:
+        if self._clock() >= journey.deadline:
             raise LateError(
                 "the deadline passed while the photo waited for its turn; allow more time, or send fewer at once",
                 reason="DEADLINE_PASSED",

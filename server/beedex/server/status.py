@@ -1,8 +1,8 @@
 """From the server's errors to gRPC statuses: one table, and the details that travel with a status."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from beedex.server.errors import (
     BuildRunningError,
+    DeadlineTooNearError,
     DrainingError,
     EntryIdTakenError,
     EntryNotFoundError,
@@ -36,7 +37,15 @@ from beedex.server.errors import (
 from beedex.server.handlers import Context, Unparsable, parse_within, surround
 from beedex.server.work import note_failure
 
-__all__ = ["CODE_BY_ERROR", "ERROR_DOMAIN", "STATUS_KEY", "StatusInterceptor", "build_status", "judge_failure"]
+__all__ = [
+    "CODE_BY_ERROR",
+    "ERROR_DOMAIN",
+    "STATUS_KEY",
+    "StatusInterceptor",
+    "build_status",
+    "judge_failure",
+    "noting_failure",
+]
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +63,7 @@ LONGEST_VALUE_CHARACTERS = 200
 CODE_BY_ERROR: MappingProxyType[type[RefusalError], grpc.StatusCode] = MappingProxyType(
     {
         BuildRunningError: grpc.StatusCode.ABORTED,
+        DeadlineTooNearError: grpc.StatusCode.RESOURCE_EXHAUSTED,
         DrainingError: grpc.StatusCode.UNAVAILABLE,
         EntryIdTakenError: grpc.StatusCode.ALREADY_EXISTS,
         EntryNotFoundError: grpc.StatusCode.NOT_FOUND,
@@ -137,6 +147,19 @@ def judge_failure(error: Exception, method: str) -> status_pb2.Status:
     log.error("%s failed", method, exc_info=error)
     note_failure(grpc.StatusCode.INTERNAL, FAULT_REASON)
     return build_fault()
+
+
+@contextmanager
+def noting_failure() -> Iterator[None]:
+    """Note on the work at hand what ends it, where the interceptor gets to know of that when the work is over."""
+    try:
+        yield
+    except RefusalError as error:
+        note_failure(CODE_BY_ERROR[type(error)], error.reason)
+        raise
+    except Exception:
+        note_failure(grpc.StatusCode.INTERNAL, FAULT_REASON)
+        raise
 
 
 def _refuse_unparsable(request: Unparsable) -> InvalidRequestError:

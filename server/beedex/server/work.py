@@ -21,6 +21,7 @@ __all__ = [
     "Stage",
     "StageSpan",
     "Work",
+    "note_cache",
     "note_failure",
     "note_origin",
     "note_stage",
@@ -132,6 +133,13 @@ def note_stage(stage: Stage, began_s: float, ended_s: float) -> None:
     work = CURRENT_WORK.get()
     if work is not None:
         work.stages.append(StageSpan(stage, began_s, ended_s))
+
+
+def note_cache(*, is_cached: bool) -> None:
+    """Say of the work at hand whether the embedding cache answered its photo."""
+    work = CURRENT_WORK.get()
+    if work is not None:
+        work.is_cached = is_cached
 
 
 def note_failure(code: grpc.StatusCode, reason: str = "") -> None:
