@@ -19,7 +19,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from beedex.index.errors import PhotoError, PhotoReason
 
-__all__ = ["DEFAULT_LIMITS", "PhotoLimits", "decode", "read_photo"]
+__all__ = ["DEFAULT_LIMITS", "PhotoLimits", "decode", "read_photo", "recognise_format"]
 
 
 class JpegReader(JpegImagePlugin.JpegImageFile):
@@ -186,7 +186,7 @@ def _choose_reader(data: bytes, limits: PhotoLimits) -> Callable[[io.BytesIO], I
     if not data:
         raise PhotoError(PhotoReason.EMPTY, f"The photo is empty; expected a {_either(limits)} file.")
     _check_bytes(len(data), limits)
-    name = _recognise(data)
+    name = recognise_format(data)
     if name is None:
         raise PhotoError(
             PhotoReason.NOT_A_PHOTO,
@@ -211,7 +211,8 @@ def _either(limits: PhotoLimits) -> str:
     return " or ".join(limits.formats)
 
 
-def _recognise(data: bytes) -> str | None:
+def recognise_format(data: bytes) -> str | None:
+    """Return the name of the format that a file's first bytes (32 are enough) are of, such as JPEG; None if of none."""
     for offset, signature, name in SIGNATURES:
         if data[offset : offset + len(signature)] == signature:
             return name

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from beedex.index.bundle import BundleCard, load_bundle
 from beedex.index.embedded import EmbeddedPhoto
 from beedex.index.embedder import Embedder
+from beedex.index.entries import Entry
 from beedex.index.errors import PhotoError
 from beedex.index.preprocessing import prepare
 from beedex.index.searcher import Identification, Neighbor, Searcher
 from beedex.server.cache import EmbeddingCache
 from beedex.server.config import LaneConfig, ServerConfig
-from beedex.server.errors import EntryNotFoundError, InvalidRequestError, LoadingError, NothingToCompareError
+from beedex.server.errors import InvalidRequestError, LoadingError, NothingToCompareError
 from beedex.server.lane import EmbeddingLane
+from beedex.server.queries import refuse_unknown_entry
 from beedex.server.stages import ThreadedDecoder
 
 __all__ = ["Engine", "EngineSlot", "open_engine"]
@@ -112,23 +114,19 @@ class Engine:
             InvalidRequestError: that is no entry id.
             EntryNotFoundError: the snapshot has no such entry.
         """
-        try:
+        with refuse_unknown_entry(entry_id, field=field, snapshot=self.snapshot_version):
             return await self._search(partial(self.searcher.vector_of, entry_id))
-        except LookupError as error:
-            raise EntryNotFoundError(
-                f"snapshot {self.snapshot_version} has no entry {entry_id}; neighbors of any query name some",
-                reason="ENTRY_NOT_FOUND",
-                values={"entry_id": entry_id, "snapshot": self.snapshot_version},
-                field=field,
-            ) from error
-        except ValueError as error:
-            raise InvalidRequestError(
-                str(error), reason="MALFORMED_ENTRY_ID", values={"received": entry_id}, field=field
-            ) from error
 
-    async def find_neighbors(self, vector: NDArray[np.float32], k: int, *, exclude: str | None) -> tuple[Neighbor, ...]:
-        """Return the *k* entries nearest to a (D,) unit vector, without the entry *exclude*."""
-        return await self._search(partial(self.searcher.neighbors, vector, k, exclude=exclude))
+    async def fetch_entry(self, entry_id: str, *, field: str) -> Entry:
+        """Return what is known of an entry; raises as `fetch_vector`."""
+        with refuse_unknown_entry(entry_id, field=field, snapshot=self.snapshot_version):
+            return await self._search(partial(self.searcher.view.entry, entry_id))
+
+    async def find_neighbors(
+        self, vector: NDArray[np.float32], k: int, *, exclude: str | None, families: frozenset[str] | None = None
+    ) -> tuple[Neighbor, ...]:
+        """Return the *k* entries nearest to a (D,) unit vector, without the entry *exclude*, of *families* alone."""
+        return await self._search(partial(self.searcher.neighbors, vector, k, exclude=exclude, families=families))
 
     async def identify(
         self, query: NDArray[np.float32] | EmbeddedPhoto, k: int, *, exclude: str | None

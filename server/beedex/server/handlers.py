@@ -1,19 +1,22 @@
 """Surrounding an RPC's handler, whichever of the four kinds it is: what interceptors are made of."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
-__all__ = ["Context", "Surrounding", "Unparsable", "parse_within", "surround"]
+__all__ = ["Context", "Sender", "Surrounding", "Unparsable", "parse_within", "send_replies", "surround"]
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 # Is entered before the method begins and left when it has ended, by an exception if that ended it.
 Surrounding = Callable[[Context], AbstractAsyncContextManager[object]]
+
+# Sends one reply, and returns when the next may be made.
+Sender = Callable[[Context, object], Awaitable[None]]
 
 # Of any messages: (request, or an iterator of requests; context) to a coroutine or an async generator.
 Method = Callable[[Any, Context], Any]
@@ -40,6 +43,24 @@ def surround(handler: Any, around: Surrounding) -> Any:  # noqa: ANN401 - a hand
     # gRPC tells by the function's kind whether it yields its replies or writes them to the context.
     fit = answer if inspect.isasyncgenfunction(method) else answer_once
     return _remake(handler, fit, handler.request_deserializer)
+
+
+def send_replies(handler: Any, send: Sender) -> Any:  # noqa: ANN401 - see above
+    """Return a handler that sends what its method yields, which gRPC would otherwise do; others stay as they are.
+
+    A call that is taken back while gRPC sends leaves the generator to the garbage collector, which closes it at some
+    later time and in another task. Here it is closed in its own task, before the call ends.
+    """
+    method = _find_method(handler)
+    if not inspect.isasyncgenfunction(method):
+        return handler
+
+    async def answer(request: object, context: Context) -> None:
+        async with aclosing(method(request, context)) as replies:
+            async for reply in replies:
+                await send(context, reply)
+
+    return _remake(handler, answer, handler.request_deserializer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,33 @@
 """What a request asks, checked: one error for each way in which it can be wrong."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.server.errors import ExpectationFailedError, InvalidRequestError
+from beedex.server.errors import EntryNotFoundError, ExpectationFailedError, InvalidRequestError
 from beedex.v1 import types_pb2
 
-__all__ = ["DEFAULT_K", "OriginLike", "check_expectation", "choose_k", "unpack_vector"]
+__all__ = [
+    "DEFAULT_K",
+    "OriginLike",
+    "check_expectation",
+    "choose_families",
+    "choose_k",
+    "choose_side",
+    "refuse_unknown_entry",
+    "unpack_vector",
+]
 
 # How many neighbors a request gets that doesn't say.
 DEFAULT_K = 10
+
+# More than any gallery has; a message has room for millions, which would hold up every other request.
+MOST_FAMILIES = 10_000
+
+LEAST_SIDE_PX, MOST_SIDE_PX = 16, 2048
 
 BYTES_PER_NUMBER = 4
 
@@ -72,6 +88,67 @@ def choose_k(k: int | None, most: int) -> int:
             field="k",
         )
     return k
+
+
+def choose_families(families: Sequence[str]) -> frozenset[str] | None:
+    """Return the families that neighbors may be of; None for all.
+
+    Raises:
+        InvalidRequestError: there are too many.
+    """
+    if len(families) > MOST_FAMILIES:
+        raise InvalidRequestError(
+            f"the request names too many families: expected at most {MOST_FAMILIES}, received {len(families)}",
+            reason="TOO_MANY_FAMILIES",
+            values={"most": MOST_FAMILIES, "received": len(families)},
+            field="families",
+        )
+    return frozenset(families) or None
+
+
+def choose_side(side_px: int) -> int:
+    """Return how long the longer side of a shrunk photo may be.
+
+    Raises:
+        InvalidRequestError: it is out of range.
+    """
+    if not LEAST_SIDE_PX <= side_px <= MOST_SIDE_PX:
+        raise InvalidRequestError(
+            f"max_side_px is out of range: expected {LEAST_SIDE_PX} to {MOST_SIDE_PX}, received {side_px}; "
+            "leave it unset for the photo as it is",
+            reason="SIDE_OUT_OF_RANGE",
+            values={"least": LEAST_SIDE_PX, "most": MOST_SIDE_PX, "received": side_px},
+            field="max_side_px",
+        )
+    return side_px
+
+
+@contextmanager
+def refuse_unknown_entry(entry_id: str, *, field: str, snapshot: int) -> Iterator[None]:
+    """Turn what a look for an entry raises into refusals.
+
+    Args:
+        entry_id: what is looked for.
+        field: where the request names it.
+        snapshot: the version in which it is looked for.
+
+    Raises:
+        InvalidRequestError: that is no entry id.
+        EntryNotFoundError: the snapshot has no such entry.
+    """
+    try:
+        yield
+    except LookupError as error:
+        raise EntryNotFoundError(
+            f"snapshot {snapshot} has no entry {entry_id}; neighbors of any query name some",
+            reason="ENTRY_NOT_FOUND",
+            values={"entry_id": entry_id, "snapshot": snapshot},
+            field=field,
+        ) from error
+    except ValueError as error:
+        raise InvalidRequestError(
+            str(error), reason="MALFORMED_ENTRY_ID", values={"received": entry_id}, field=field
+        ) from error
 
 
 def unpack_vector(message: types_pb2.Vector, dimension: int) -> NDArray[np.float32]:

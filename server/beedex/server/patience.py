@@ -1,0 +1,51 @@
+"""How long the server waits for callers to take its replies.
+
+One who opens streams and reads nothing would keep what each has under way for as long as the connection stays.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from beedex.server.errors import IdleError
+from beedex.server.handlers import Context, send_replies
+
+__all__ = ["PatienceInterceptor", "refuse_idle"]
+
+
+class PatienceInterceptor(grpc.aio.ServerInterceptor):
+    """Ends a stream of replies when one of them isn't taken. It goes after all other interceptors.
+
+    Args:
+        most_s: how long one reply may wait for its caller.
+    """
+
+    def __init__(self, most_s: float) -> None:
+        self._most_s = most_s
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:  # noqa: ANN401 - a handler's messages are of any type
+        """Send the replies of a method that yields them."""
+        handler = await continuation(handler_call_details)
+        return handler if handler is None else send_replies(handler, self._send)
+
+    async def _send(self, context: Context, reply: object) -> None:
+        try:
+            async with asyncio.timeout(self._most_s):
+                await context.write(reply)
+        except TimeoutError as error:
+            raise refuse_idle(self._most_s, "took no answer") from error
+
+
+def refuse_idle(most_s: float, what: str) -> IdleError:
+    """Return the error that ends a stream whose caller did nothing; *what* says that in words."""
+    return IdleError(
+        f"the caller {what} for {most_s:g} s, expected something sooner; close streams that have nothing to do",
+        reason="STREAM_IDLE",
+        values={"max_idle_s": most_s},
+    )
