@@ -1,9 +1,7 @@
 """The server's commands: serve, and token new."""
 
 import asyncio
-import logging
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -134,8 +132,12 @@ def _load(file: Path | None, flags: Mapping[str, object], assignments: list[str]
 def _serve(config: "ServerConfig", ready_file: Path | None) -> None:
     from beedex.server.lifecycle import serve_until_signal
     from beedex.server.supervisor import tell_supervisor
+    from beedex.server.watching.logs import configure_logs
 
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure_logs(config.watch)
+
+    def announce_http(address: str) -> None:
+        print(f"beedex: /livez, /readyz and /metrics on http://{address}", flush=True)
 
     def announce(address: str, engine: "Engine") -> None:
         manifest = engine.searcher.snapshot.manifest
@@ -149,7 +151,7 @@ def _serve(config: "ServerConfig", ready_file: Path | None) -> None:
         tell_supervisor("READY=1", f"STATUS=serving on {address}")
 
     try:
-        asyncio.run(serve_until_signal(config, on_ready=announce))
+        asyncio.run(serve_until_signal(config, on_ready=announce, on_http=announce_http))
     finally:
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ from beedex.server.status import StatusInterceptor
 from beedex.server.supervisor import tell_supervisor
 from beedex.server.traffic import TrafficWatch
 from beedex.server.waiting import load_first
-from beedex.server.watching.readiness import Readiness
+from beedex.server.watching.watch import Watch, open_watch
 from beedex.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc
 
 __all__ = ["SERVICE_NAMES", "create_server", "serve", "serve_until_signal"]
@@ -112,6 +112,7 @@ async def serve(
     stop: asyncio.Event,
     on_bound: Callable[[str], None] = lambda _: None,
     on_ready: Callable[[str, Engine], None] = lambda _address, _engine: None,
+    on_http: Callable[[str], None] = lambda _: None,
     load: Callable[[ServerConfig], Engine] = open_engine,
 ) -> None:
     """Serve until *stop* is set, then finish what was accepted.
@@ -124,12 +125,31 @@ async def serve(
         stop: set it to end.
         on_bound: called with HOST:PORT once the port is bound.
         on_ready: called with HOST:PORT and the engine once requests are answered.
+        on_http: called with HOST:PORT once HTTP is answered, if that is asked for.
         load: what opens the engine, on a thread.
 
     Raises:
         BeedexError: the address or the index can't be used.
     """
-    slot, readiness, traffic = EngineSlot(), Readiness(), TrafficWatch()
+    slot = EngineSlot()
+    async with open_watch(config.watch, slot) as watch:
+        if watch.http_address is not None:
+            log.info("HTTP at %s tells /livez, /readyz and /metrics", watch.http_address)
+            on_http(watch.http_address)
+        await _serve_watched(config, slot, watch, stop=stop, on_bound=on_bound, on_ready=on_ready, load=load)
+
+
+async def _serve_watched(
+    config: ServerConfig,
+    slot: EngineSlot,
+    watch: Watch,
+    *,
+    stop: asyncio.Event,
+    on_bound: Callable[[str], None],
+    on_ready: Callable[[str, Engine], None],
+    load: Callable[[ServerConfig], Engine],
+) -> None:
+    readiness, traffic = watch.readiness, watch.traffic
     health = HealthServicer((*SERVICE_NAMES, HEALTH_NAME), readiness)
     server, port = create_server(config, slot, health, traffic)
     address = f"{config.listen.rpartition(':')[0]}:{port}"
@@ -180,6 +200,7 @@ async def serve_until_signal(
     *,
     on_bound: Callable[[str], None] = lambda _: None,
     on_ready: Callable[[str, Engine], None] = lambda _address, _engine: None,
+    on_http: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; see `serve`."""
     stop = asyncio.Event()
@@ -191,4 +212,4 @@ async def serve_until_signal(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    await serve(config, stop=stop, on_bound=on_bound, on_ready=on_ready)
+    await serve(config, stop=stop, on_bound=on_bound, on_ready=on_ready, on_http=on_http)
