@@ -63,7 +63,7 @@ class LaneConfig(Section):
     """
 
     threads: Count | None = None
-    decode_threads: Count = min(MOST_DECODE_THREADS, os.cpu_count() or 1)
+    decode_threads: Count = Field(default_factory=lambda: min(MOST_DECODE_THREADS, os.cpu_count() or 1))
     capacity: Annotated[int, Field(ge=2)] = 64
     cache_mb: Annotated[int, Field(ge=0)] = 32
 
