@@ -6,7 +6,8 @@ activate and other processes change, before every search, at the cost of two sma
 
 import hashlib
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from beedex.index.bundle import load_bundle
 from beedex.index.changes import ChangeLog
+from beedex.index.edits import Editor
 from beedex.index.embedders import locate_embedder
 from beedex.index.entries import Entry
 from beedex.index.photos import read_photo
@@ -165,14 +167,11 @@ class Index:
         sha256 = hashlib.sha256(data).hexdigest()
         described.setdefault("path", sha256 if isinstance(photo, bytes) else _show_name(Path(photo)))
         entry = Entry(sha256=sha256, family=family, **described)
-        with self._change_lock:
-            known = self.searcher
-            self._refuse_other_photo(known, entry)
-            if known.fingerprint != searcher.fingerprint:
+        with self._edit() as editor:
+            if editor.searcher.fingerprint != searcher.fingerprint:
                 # Another embedder was published or activated meanwhile: the vector would have to wait for a build.
-                embedding = known.embed(data)
-            family_before = _read_published_family(known, entry.entry_id)
-            self._changes.put(entry, embedding, known.fingerprint, photo=data, gallery_family=family_before)
+                embedding = editor.searcher.embed(data)
+            editor.put(entry, embedding, photo=data)
         return entry
 
     def relabel(self, entry_id: str, family: str) -> Entry:
@@ -185,12 +184,9 @@ class Index:
         """
         if not family.strip():
             raise ValueError(f"an entry needs a family, received {family!r}")
-        with self._change_lock:
-            searcher = self.searcher
-            entry = replace(searcher.view.entry(entry_id), family=family)
-            family_before = _read_published_family(searcher, entry_id)
-            vector = searcher.view.vector(entry_id)
-            self._changes.put(entry, vector, searcher.fingerprint, gallery_family=family_before)
+        with self._edit() as editor:
+            entry = replace(editor.entry(entry_id), family=family)
+            editor.describe(entry)
         return entry
 
     def delete(self, entry_id: str) -> Entry:
@@ -204,11 +200,8 @@ class Index:
             LookupError: there is no such entry.
             IndexDirectoryError: the index can't be written; nothing has changed.
         """
-        with self._change_lock:
-            searcher = self.searcher
-            entry = searcher.view.entry(entry_id)
-            self._changes.take_out(entry.sha256, gallery_family=_read_published_family(searcher, entry_id))
-        return entry
+        with self._edit() as editor:
+            return editor.take_out(entry_id)
 
     def close(self) -> None:
         """Free the network and the files; searchers that were taken from it go on answering vectors."""
@@ -217,6 +210,11 @@ class Index:
             self._changes.close()
             if self._embedder is not None:
                 self._embedder.close()
+
+    @contextmanager
+    def _edit(self) -> Iterator[Editor]:
+        with self._change_lock:
+            yield Editor(self.searcher, self._changes)
 
     def _open_searcher(self) -> Searcher:
         # Before the snapshot: a build settles changes once they are part of the current one.
@@ -234,18 +232,6 @@ class Index:
         self._pointer = pointer
         return Searcher(snapshot, bundle, changes=changes, embedder=self._embedder)
 
-    @staticmethod
-    def _refuse_other_photo(searcher: Searcher, entry: Entry) -> None:
-        try:
-            known = searcher.view.entry(entry.entry_id)
-        except LookupError:
-            return
-        if known.sha256 != entry.sha256:
-            raise ValueError(
-                f"the photo's entry id {entry.entry_id} is that of another one, {known.path}; save either photo anew, "
-                "which changes its bytes"
-            )
-
     def __enter__(self) -> Self:
         return self
 
@@ -253,14 +239,6 @@ class Index:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _read_published_family(searcher: Searcher, entry_id: str) -> str | None:
-    """Return what the snapshot says of a photo; where no change was made before, the gallery said so."""
-    try:
-        return searcher.snapshot.entry(entry_id).family
-    except LookupError:
-        return None
 
 
 def _show_name(path: Path) -> str:

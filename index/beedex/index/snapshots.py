@@ -35,6 +35,7 @@ from beedex.index.versions import (
     current_version,
     delete_snapshot,
     explain_os_errors,
+    find_earlier,
     hold_pointer,
     list_snapshots,
     locate_snapshot,
@@ -212,9 +213,7 @@ def activate_snapshot(index_dir: Path, version: int) -> None:
 
 
 def rollback_snapshot(index_dir: Path) -> int:
-    """Activate the snapshot before the current one: the next lower version that is there.
-
-    The order is that of publishing, not of activating, so that two rollbacks go back two versions.
+    """Activate the snapshot before the current one; see `find_earlier`.
 
     Returns:
         The version that is current now.
@@ -223,15 +222,14 @@ def rollback_snapshot(index_dir: Path) -> int:
         SnapshotError: there is none before it, or it is damaged; the current one stays.
         IndexDirectoryError: there is no index, or it can't be written.
     """
-    current = require_current(index_dir)
-    lower = [version for version in list_snapshots(index_dir) if version < current]
-    if not lower:
+    earlier = find_earlier(index_dir)
+    if earlier is None:
         raise SnapshotError(
-            f"{index_dir} has no snapshot before the current one ({current}) to roll back to; "
+            f"{index_dir} has no snapshot before the current one ({require_current(index_dir)}) to roll back to; "
             "publish another with `beedex index build`"
         )
-    activate_snapshot(index_dir, lower[-1])
-    return lower[-1]
+    activate_snapshot(index_dir, earlier)
+    return earlier
 
 
 def _load(index_dir: Path, version: int, expected_fingerprint: str | None) -> Snapshot:

@@ -20,6 +20,7 @@ __all__ = [
     "current_version",
     "delete_snapshot",
     "explain_os_errors",
+    "find_earlier",
     "hold_pointer",
     "list_snapshots",
     "locate_snapshot",
@@ -98,6 +99,18 @@ def require_current(index_dir: Path) -> int:
             f"--index {index_dir}`"
         )
     return version
+
+
+def find_earlier(index_dir: Path) -> int | None:
+    """Return the version to roll back to, the next lower one than the current that is there; None if there is none.
+
+    The order is that of publishing, not of activating, so that two rollbacks go back two versions.
+
+    Raises:
+        IndexDirectoryError: there is no index, or the pointer is damaged.
+    """
+    current = require_current(index_dir)
+    return max((version for version in list_snapshots(index_dir) if version < current), default=None)
 
 
 def next_version(index_dir: Path) -> int:
