@@ -108,11 +108,13 @@ class TrafficWatch(grpc.aio.ServerInterceptor):
     def _follow(self, call: Call) -> Iterator[None]:
         # Not taken back: the task is the call's own and ends with it.
         CURRENT_CALL.set(call)
-        self.open_streams[call.method] += call.is_stream
+        if call.is_stream:
+            self.open_streams[call.method] += 1
         try:
             yield
         finally:
-            self.open_streams[call.method] -= call.is_stream
+            if call.is_stream:
+                self.open_streams[call.method] -= 1
             call.ended_s = self._clock()
             self._tell(lambda listener: listener.end_call(call))
 
