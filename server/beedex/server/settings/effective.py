@@ -36,7 +36,16 @@ def _render_line(key: Key, value: object, place: str) -> str:
         return f"# {key.path[-1]} is not set  # {comment}"
     if key.is_secret:
         return f"# {key.path[-1]} is secret  # {comment}"
-    return f"{key.path[-1]} = {tomlkit.item(_to_plain(value)).as_string()}  # {comment}"
+    return f"{key.path[-1]} = {_render_value(_to_plain(value))}  # {comment}"
+
+
+def _render_value(value: object) -> str:
+    if not isinstance(value, dict):
+        return tomlkit.item(value).as_string()
+    # On its key's line, not as a section of its own.
+    table = tomlkit.inline_table()
+    table.update(value)
+    return table.as_string()
 
 
 def _find(config: BaseModel, key: Key) -> object:

@@ -81,7 +81,8 @@ def suggest(received: str, known: Sequence[str]) -> str:
     """Return ` (did you mean NAME?)` for a name that may be a slip of one of *known*, and nothing otherwise."""
     # Whoever leaves out or mistakes the section still means the key.
     by_end = {name.rpartition(".")[2]: name for name in reversed(known)}
-    close = difflib.get_close_matches(received, known, n=1) or [
+    by_case = {name.lower(): name for name in known}
+    close = [by_case[name] for name in difflib.get_close_matches(received.lower(), list(by_case), n=1)] or [
         by_end[end] for end in difflib.get_close_matches(received.rpartition(".")[2], list(by_end), n=1)
     ]
     return f" (did you mean {close[0]}?)" if close else ""

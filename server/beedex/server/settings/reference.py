@@ -29,6 +29,7 @@ of these wins. A key without a flag of its own has `--set KEY=VALUE`, such as `-
 - A relative path in the file is relative to the file; elsewhere to the working directory.
 - In variables and flags, lists are written `JPEG,PNG`, and tables `name=value,name=value`. An empty variable counts as
   not set.
+- None, below, is a key that is not set.
 - Certificates and tokens are read again when their files change. Everything else needs a restart.
 """
 

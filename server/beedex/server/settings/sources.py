@@ -80,9 +80,7 @@ def read_assignments(words: Sequence[str], keys: Mapping[str, Key]) -> dict[str,
         name, is_there, text = word.partition("=")
         name = name.strip()
         if not is_there:
-            raise ConfigError(
-                "--set is expected to be followed by KEY=VALUE, such as lane.capacity=32; received no `=`"
-            )
+            raise ConfigError("--set: expected KEY=VALUE, such as lane.capacity=32; received no `=`")
         if name not in keys:
             raise ConfigError(f"--set: there is no key {_miss(name, list(keys), '.')}")
         place = f"--set {name}"
