@@ -36,15 +36,16 @@ class EmbeddingServiceStub:
     Embed: _grpc.UnaryUnaryMultiCallable[_embedding_pb2.EmbedRequest, _embedding_pb2.EmbedResponse]
     """Embeds one photo, or returns the stored vector of an indexed one.
 
-    INVALID_ARGUMENT: the photo can't be used (reason EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
-      TOO_MANY_PIXELS, SIDE_TOO_LONG or UNREADABLE), the id is none (MALFORMED_ENTRY_ID), or nothing is asked for
+    INVALID_ARGUMENT: the photo can't be used (EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
+      TOO_MANY_PIXELS or SIDE_TOO_LONG), the id is none (MALFORMED_ENTRY_ID), or nothing is asked for
       (SOURCE_MISSING).
     NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
     RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
       the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
       itself, without ErrorInfo).
-    DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
+    DEADLINE_EXCEEDED: the deadline passed before the photo was embedded (DEADLINE_PASSED, unless gRPC itself was first,
+      without ErrorInfo).
     UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
     UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
       down.
@@ -62,7 +63,8 @@ class EmbeddingServiceStub:
     RESOURCE_EXHAUSTED: too many streams are open (TOO_MANY_STREAMS, with RetryInfo), it has more items than
       Limits.max_stream_items (STREAM_TOO_LONG), or an item is larger than any photo may be (refused by gRPC itself,
       without ErrorInfo).
-    DEADLINE_EXCEEDED: the deadline passed, or no item came for Limits.max_idle_s (STREAM_IDLE).
+    DEADLINE_EXCEEDED: the deadline passed (told by gRPC itself, without ErrorInfo); or, for Limits.max_idle_s, no item
+      came while none was under way, or an answer was not taken (STREAM_IDLE).
     UNAVAILABLE: the server is going down (DRAINING, with RetryInfo); every item that it had read is answered before.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
@@ -75,15 +77,16 @@ class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
     Embed: _aio.UnaryUnaryMultiCallable[_embedding_pb2.EmbedRequest, _embedding_pb2.EmbedResponse]  # type: ignore[assignment]
     """Embeds one photo, or returns the stored vector of an indexed one.
 
-    INVALID_ARGUMENT: the photo can't be used (reason EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
-      TOO_MANY_PIXELS, SIDE_TOO_LONG or UNREADABLE), the id is none (MALFORMED_ENTRY_ID), or nothing is asked for
+    INVALID_ARGUMENT: the photo can't be used (EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
+      TOO_MANY_PIXELS or SIDE_TOO_LONG), the id is none (MALFORMED_ENTRY_ID), or nothing is asked for
       (SOURCE_MISSING).
     NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
     RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
       the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
       itself, without ErrorInfo).
-    DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
+    DEADLINE_EXCEEDED: the deadline passed before the photo was embedded (DEADLINE_PASSED, unless gRPC itself was first,
+      without ErrorInfo).
     UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
     UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
       down.
@@ -101,7 +104,8 @@ class EmbeddingServiceAsyncStub(EmbeddingServiceStub):
     RESOURCE_EXHAUSTED: too many streams are open (TOO_MANY_STREAMS, with RetryInfo), it has more items than
       Limits.max_stream_items (STREAM_TOO_LONG), or an item is larger than any photo may be (refused by gRPC itself,
       without ErrorInfo).
-    DEADLINE_EXCEEDED: the deadline passed, or no item came for Limits.max_idle_s (STREAM_IDLE).
+    DEADLINE_EXCEEDED: the deadline passed (told by gRPC itself, without ErrorInfo); or, for Limits.max_idle_s, no item
+      came while none was under way, or an answer was not taken (STREAM_IDLE).
     UNAVAILABLE: the server is going down (DRAINING, with RetryInfo); every item that it had read is answered before.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
@@ -117,15 +121,16 @@ class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_embedding_pb2.EmbedResponse, _abc.Awaitable[_embedding_pb2.EmbedResponse]]:
         """Embeds one photo, or returns the stored vector of an indexed one.
 
-        INVALID_ARGUMENT: the photo can't be used (reason EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
-          TOO_MANY_PIXELS, SIDE_TOO_LONG or UNREADABLE), the id is none (MALFORMED_ENTRY_ID), or nothing is asked for
+        INVALID_ARGUMENT: the photo can't be used (EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
+          TOO_MANY_PIXELS or SIDE_TOO_LONG), the id is none (MALFORMED_ENTRY_ID), or nothing is asked for
           (SOURCE_MISSING).
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
         RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
           the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
           itself, without ErrorInfo).
-        DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
+        DEADLINE_EXCEEDED: the deadline passed before the photo was embedded (DEADLINE_PASSED, unless gRPC itself was first,
+          without ErrorInfo).
         UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
         UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
           down.
@@ -149,7 +154,8 @@ class EmbeddingServiceServicer(metaclass=_abc_1.ABCMeta):
         RESOURCE_EXHAUSTED: too many streams are open (TOO_MANY_STREAMS, with RetryInfo), it has more items than
           Limits.max_stream_items (STREAM_TOO_LONG), or an item is larger than any photo may be (refused by gRPC itself,
           without ErrorInfo).
-        DEADLINE_EXCEEDED: the deadline passed, or no item came for Limits.max_idle_s (STREAM_IDLE).
+        DEADLINE_EXCEEDED: the deadline passed (told by gRPC itself, without ErrorInfo); or, for Limits.max_idle_s, no item
+          came while none was under way, or an answer was not taken (STREAM_IDLE).
         UNAVAILABLE: the server is going down (DRAINING, with RetryInfo); every item that it had read is answered before.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """

@@ -112,7 +112,8 @@ class IndexServiceServicer:
         PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
         NOT_FOUND: there is no such snapshot (SNAPSHOT_NOT_FOUND).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
-        or the snapshot or its embedder is damaged (SNAPSHOT_UNUSABLE).
+        the snapshot or its embedder is damaged (SNAPSHOT_UNUSABLE), or the index directory can't be read or written
+        (INDEX_UNUSABLE).
         UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
         down.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
@@ -127,8 +128,8 @@ class IndexServiceServicer:
         UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
         PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
-        there is none before the current one (NO_EARLIER_SNAPSHOT), or that one or its embedder is damaged
-        (SNAPSHOT_UNUSABLE).
+        there is none before the current one (NO_EARLIER_SNAPSHOT), that one or its embedder is damaged
+        (SNAPSHOT_UNUSABLE), or the index directory can't be read or written (INDEX_UNUSABLE).
         UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
         down.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
@@ -148,9 +149,10 @@ class IndexServiceServicer:
         the server was told of no gallery (REBUILD_NOT_CONFIGURED), or the gallery, the embedder or the index can't be used
         (BUILD_REFUSED).
         ABORTED: another build of the index is under way (BUILD_RUNNING).
-        DEADLINE_EXCEEDED: the deadline passed; what was embedded until then is kept.
-        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
-        down.
+        DEADLINE_EXCEEDED: the deadline passed; what was embedded until then is kept (told by gRPC itself, without
+        ErrorInfo). Or, for Limits.max_idle_s, the news were not taken (STREAM_IDLE).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo), or is going
+        down, which ends the build as a caller does who goes away (DRAINING, with RetryInfo).
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -171,12 +173,15 @@ class IndexServiceServicer:
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
 
         An entry is refused with:
-        INVALID_ARGUMENT: as a photo or an id of Embed is, the family is empty or only spaces (FAMILY_MISSING), or a text is
-        longer than 1000 characters or holds control characters (BAD_TEXT).
+        INVALID_ARGUMENT: the photo can't be used (EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
+        TOO_MANY_PIXELS or SIDE_TOO_LONG), the id is none (MALFORMED_ENTRY_ID), there is neither (SOURCE_MISSING), a
+        photo's family is missing or any is only spaces (FAMILY_MISSING), or a text is longer than 1000 characters or holds
+        control characters (BAD_TEXT).
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
         ALREADY_EXISTS: another photo has the same id (ENTRY_ID_TAKEN).
         FAILED_PRECONDITION: the index directory can't be written (INDEX_UNUSABLE).
-        RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: as in Embed.
+        DEADLINE_EXCEEDED: the deadline passed before the photo was embedded (DEADLINE_PASSED).
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,6 +203,7 @@ class IndexServiceServicer:
         INVALID_ARGUMENT: it is none (MALFORMED_ENTRY_ID).
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
         FAILED_PRECONDITION: the index directory can't be written (INDEX_UNUSABLE).
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

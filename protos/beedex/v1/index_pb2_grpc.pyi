@@ -61,7 +61,8 @@ class IndexServiceStub:
     PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
     NOT_FOUND: there is no such snapshot (SNAPSHOT_NOT_FOUND).
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
-      or the snapshot or its embedder is damaged (SNAPSHOT_UNUSABLE).
+      the snapshot or its embedder is damaged (SNAPSHOT_UNUSABLE), or the index directory can't be read or written
+      (INDEX_UNUSABLE).
     UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
       down.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
@@ -72,8 +73,8 @@ class IndexServiceStub:
     UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
     PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
-      there is none before the current one (NO_EARLIER_SNAPSHOT), or that one or its embedder is damaged
-      (SNAPSHOT_UNUSABLE).
+      there is none before the current one (NO_EARLIER_SNAPSHOT), that one or its embedder is damaged
+      (SNAPSHOT_UNUSABLE), or the index directory can't be read or written (INDEX_UNUSABLE).
     UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
       down.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
@@ -89,9 +90,10 @@ class IndexServiceStub:
       the server was told of no gallery (REBUILD_NOT_CONFIGURED), or the gallery, the embedder or the index can't be used
       (BUILD_REFUSED).
     ABORTED: another build of the index is under way (BUILD_RUNNING).
-    DEADLINE_EXCEEDED: the deadline passed; what was embedded until then is kept.
-    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
-      down.
+    DEADLINE_EXCEEDED: the deadline passed; what was embedded until then is kept (told by gRPC itself, without
+      ErrorInfo). Or, for Limits.max_idle_s, the news were not taken (STREAM_IDLE).
+    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo), or is going
+      down, which ends the build as a caller does who goes away (DRAINING, with RetryInfo).
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
     UpsertEntries: _grpc.UnaryUnaryMultiCallable[_index_pb2.UpsertEntriesRequest, _index_pb2.UpsertEntriesResponse]
@@ -108,12 +110,15 @@ class IndexServiceStub:
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
 
     An entry is refused with:
-    INVALID_ARGUMENT: as a photo or an id of Embed is, the family is empty or only spaces (FAMILY_MISSING), or a text is
-      longer than 1000 characters or holds control characters (BAD_TEXT).
+    INVALID_ARGUMENT: the photo can't be used (EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
+      TOO_MANY_PIXELS or SIDE_TOO_LONG), the id is none (MALFORMED_ENTRY_ID), there is neither (SOURCE_MISSING), a
+      photo's family is missing or any is only spaces (FAMILY_MISSING), or a text is longer than 1000 characters or holds
+      control characters (BAD_TEXT).
     NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
     ALREADY_EXISTS: another photo has the same id (ENTRY_ID_TAKEN).
     FAILED_PRECONDITION: the index directory can't be written (INDEX_UNUSABLE).
-    RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: as in Embed.
+    DEADLINE_EXCEEDED: the deadline passed before the photo was embedded (DEADLINE_PASSED).
+    INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
     DeleteEntries: _grpc.UnaryUnaryMultiCallable[_index_pb2.DeleteEntriesRequest, _index_pb2.DeleteEntriesResponse]
     """Takes entries out of the index. Each is done or refused alone; what is done is on the disk, and found by no later
@@ -131,6 +136,7 @@ class IndexServiceStub:
     INVALID_ARGUMENT: it is none (MALFORMED_ENTRY_ID).
     NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
     FAILED_PRECONDITION: the index directory can't be written (INDEX_UNUSABLE).
+    INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
 
 @_typing.type_check_only
@@ -166,7 +172,8 @@ class IndexServiceAsyncStub(IndexServiceStub):
     PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
     NOT_FOUND: there is no such snapshot (SNAPSHOT_NOT_FOUND).
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
-      or the snapshot or its embedder is damaged (SNAPSHOT_UNUSABLE).
+      the snapshot or its embedder is damaged (SNAPSHOT_UNUSABLE), or the index directory can't be read or written
+      (INDEX_UNUSABLE).
     UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
       down.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
@@ -177,8 +184,8 @@ class IndexServiceAsyncStub(IndexServiceStub):
     UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
     PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
     FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
-      there is none before the current one (NO_EARLIER_SNAPSHOT), or that one or its embedder is damaged
-      (SNAPSHOT_UNUSABLE).
+      there is none before the current one (NO_EARLIER_SNAPSHOT), that one or its embedder is damaged
+      (SNAPSHOT_UNUSABLE), or the index directory can't be read or written (INDEX_UNUSABLE).
     UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
       down.
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
@@ -194,9 +201,10 @@ class IndexServiceAsyncStub(IndexServiceStub):
       the server was told of no gallery (REBUILD_NOT_CONFIGURED), or the gallery, the embedder or the index can't be used
       (BUILD_REFUSED).
     ABORTED: another build of the index is under way (BUILD_RUNNING).
-    DEADLINE_EXCEEDED: the deadline passed; what was embedded until then is kept.
-    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
-      down.
+    DEADLINE_EXCEEDED: the deadline passed; what was embedded until then is kept (told by gRPC itself, without
+      ErrorInfo). Or, for Limits.max_idle_s, the news were not taken (STREAM_IDLE).
+    UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo), or is going
+      down, which ends the build as a caller does who goes away (DRAINING, with RetryInfo).
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
     UpsertEntries: _aio.UnaryUnaryMultiCallable[_index_pb2.UpsertEntriesRequest, _index_pb2.UpsertEntriesResponse]  # type: ignore[assignment]
@@ -213,12 +221,15 @@ class IndexServiceAsyncStub(IndexServiceStub):
     INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
 
     An entry is refused with:
-    INVALID_ARGUMENT: as a photo or an id of Embed is, the family is empty or only spaces (FAMILY_MISSING), or a text is
-      longer than 1000 characters or holds control characters (BAD_TEXT).
+    INVALID_ARGUMENT: the photo can't be used (EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
+      TOO_MANY_PIXELS or SIDE_TOO_LONG), the id is none (MALFORMED_ENTRY_ID), there is neither (SOURCE_MISSING), a
+      photo's family is missing or any is only spaces (FAMILY_MISSING), or a text is longer than 1000 characters or holds
+      control characters (BAD_TEXT).
     NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
     ALREADY_EXISTS: another photo has the same id (ENTRY_ID_TAKEN).
     FAILED_PRECONDITION: the index directory can't be written (INDEX_UNUSABLE).
-    RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: as in Embed.
+    DEADLINE_EXCEEDED: the deadline passed before the photo was embedded (DEADLINE_PASSED).
+    INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
     DeleteEntries: _aio.UnaryUnaryMultiCallable[_index_pb2.DeleteEntriesRequest, _index_pb2.DeleteEntriesResponse]  # type: ignore[assignment]
     """Takes entries out of the index. Each is done or refused alone; what is done is on the disk, and found by no later
@@ -236,6 +247,7 @@ class IndexServiceAsyncStub(IndexServiceStub):
     INVALID_ARGUMENT: it is none (MALFORMED_ENTRY_ID).
     NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
     FAILED_PRECONDITION: the index directory can't be written (INDEX_UNUSABLE).
+    INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
     """
 
 class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -286,7 +298,8 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
         NOT_FOUND: there is no such snapshot (SNAPSHOT_NOT_FOUND).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
-          or the snapshot or its embedder is damaged (SNAPSHOT_UNUSABLE).
+          the snapshot or its embedder is damaged (SNAPSHOT_UNUSABLE), or the index directory can't be read or written
+          (INDEX_UNUSABLE).
         UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
           down.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
@@ -303,8 +316,8 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
         PERMISSION_DENIED: the caller's role is reader, and this takes an admin (ROLE_MISSING).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH),
-          there is none before the current one (NO_EARLIER_SNAPSHOT), or that one or its embedder is damaged
-          (SNAPSHOT_UNUSABLE).
+          there is none before the current one (NO_EARLIER_SNAPSHOT), that one or its embedder is damaged
+          (SNAPSHOT_UNUSABLE), or the index directory can't be read or written (INDEX_UNUSABLE).
         UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
           down.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
@@ -326,9 +339,10 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
           the server was told of no gallery (REBUILD_NOT_CONFIGURED), or the gallery, the embedder or the index can't be used
           (BUILD_REFUSED).
         ABORTED: another build of the index is under way (BUILD_RUNNING).
-        DEADLINE_EXCEEDED: the deadline passed; what was embedded until then is kept.
-        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
-          down.
+        DEADLINE_EXCEEDED: the deadline passed; what was embedded until then is kept (told by gRPC itself, without
+          ErrorInfo). Or, for Limits.max_idle_s, the news were not taken (STREAM_IDLE).
+        UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo), or is going
+          down, which ends the build as a caller does who goes away (DRAINING, with RetryInfo).
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
 
@@ -351,12 +365,15 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
 
         An entry is refused with:
-        INVALID_ARGUMENT: as a photo or an id of Embed is, the family is empty or only spaces (FAMILY_MISSING), or a text is
-          longer than 1000 characters or holds control characters (BAD_TEXT).
+        INVALID_ARGUMENT: the photo can't be used (EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
+          TOO_MANY_PIXELS or SIDE_TOO_LONG), the id is none (MALFORMED_ENTRY_ID), there is neither (SOURCE_MISSING), a
+          photo's family is missing or any is only spaces (FAMILY_MISSING), or a text is longer than 1000 characters or holds
+          control characters (BAD_TEXT).
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
         ALREADY_EXISTS: another photo has the same id (ENTRY_ID_TAKEN).
         FAILED_PRECONDITION: the index directory can't be written (INDEX_UNUSABLE).
-        RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: as in Embed.
+        DEADLINE_EXCEEDED: the deadline passed before the photo was embedded (DEADLINE_PASSED).
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
 
     @_abc_1.abstractmethod
@@ -380,6 +397,7 @@ class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: it is none (MALFORMED_ENTRY_ID).
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
         FAILED_PRECONDITION: the index directory can't be written (INDEX_UNUSABLE).
+        INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
 
 def add_IndexServiceServicer_to_server(servicer: IndexServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -70,8 +70,8 @@ class SearchServiceServicer:
         """Decides the family of a photo and shows the neighbors that speak for it. An indexed photo (entry_id) is decided
         without its own vote.
 
-        INVALID_ARGUMENT: the photo can't be used (reason EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
-        TOO_MANY_PIXELS, SIDE_TOO_LONG or UNREADABLE), the vector can't (WRONG_DIMENSION, WRONG_LENGTH, NOT_FINITE or
+        INVALID_ARGUMENT: the photo can't be used (EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
+        TOO_MANY_PIXELS or SIDE_TOO_LONG), the vector can't (WRONG_DIMENSION, WRONG_LENGTH, NOT_FINITE or
         ZERO_VECTOR), the id is none (MALFORMED_ENTRY_ID), nothing is asked for (SOURCE_MISSING), or k is out of range
         (K_OUT_OF_RANGE).
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
@@ -80,7 +80,8 @@ class SearchServiceServicer:
         RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
         the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
         itself, without ErrorInfo).
-        DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
+        DEADLINE_EXCEEDED: the deadline passed before the photo was embedded (DEADLINE_PASSED, unless gRPC itself was first,
+        without ErrorInfo).
         UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
         UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
         down.
@@ -93,16 +94,17 @@ class SearchServiceServicer:
     def SearchNeighbors(self, request, context):
         """Finds the indexed photos that are most like a query.
 
-        INVALID_ARGUMENT: the photo can't be used (reason EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
-        TOO_MANY_PIXELS, SIDE_TOO_LONG or UNREADABLE), the vector can't (WRONG_DIMENSION, WRONG_LENGTH, NOT_FINITE or
-        ZERO_VECTOR), the id is none (MALFORMED_ENTRY_ID), nothing is asked for (SOURCE_MISSING), or k is out of range
-        (K_OUT_OF_RANGE).
+        INVALID_ARGUMENT: the photo can't be used (EMPTY, NOT_A_PHOTO, UNSUPPORTED_FORMAT, DAMAGED, TOO_MANY_BYTES,
+        TOO_MANY_PIXELS or SIDE_TOO_LONG), the vector can't (WRONG_DIMENSION, WRONG_LENGTH, NOT_FINITE or
+        ZERO_VECTOR), the id is none (MALFORMED_ENTRY_ID), nothing is asked for (SOURCE_MISSING), k is out of range
+        (K_OUT_OF_RANGE), or there are more than 10,000 families (TOO_MANY_FAMILIES).
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
         RESOURCE_EXHAUSTED: too many photos wait already (LANE_FULL, with RetryInfo), the photo's turn would not come before
         the deadline (DEADLINE_TOO_NEAR, with RetryInfo), or the request is larger than any photo may be (refused by gRPC
         itself, without ErrorInfo).
-        DEADLINE_EXCEEDED: the deadline passed before the photo was embedded.
+        DEADLINE_EXCEEDED: the deadline passed before the photo was embedded (DEADLINE_PASSED, unless gRPC itself was first,
+        without ErrorInfo).
         UNAUTHENTICATED: the server wants a token and got none (TOKEN_MISSING), or one that it doesn't know (TOKEN_UNKNOWN).
         UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
         down.
@@ -137,7 +139,8 @@ class SearchServiceServicer:
         RESOURCE_EXHAUSTED: too many streams are open (TOO_MANY_STREAMS, with RetryInfo), it has more items than
         Limits.max_stream_items (STREAM_TOO_LONG), or an item is larger than any photo may be (refused by gRPC itself,
         without ErrorInfo).
-        DEADLINE_EXCEEDED: the deadline passed, or no item came for Limits.max_idle_s (STREAM_IDLE).
+        DEADLINE_EXCEEDED: the deadline passed (told by gRPC itself, without ErrorInfo); or, for Limits.max_idle_s, no item
+        came while none was under way, or an answer was not taken (STREAM_IDLE).
         UNAVAILABLE: the server is going down (DRAINING, with RetryInfo); every item that it had read is answered before.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
         """
@@ -153,7 +156,8 @@ class SearchServiceServicer:
         NOT_FOUND: no such entry (ENTRY_NOT_FOUND), or the server can't read its file: it is gone or holds another photo
         since the index was built, or the server was not told where the gallery is (PHOTO_NOT_AVAILABLE).
         FAILED_PRECONDITION: the request expects another embedder (FINGERPRINT_MISMATCH) or snapshot (SNAPSHOT_MISMATCH).
-        DEADLINE_EXCEEDED: the deadline passed.
+        DEADLINE_EXCEEDED: the deadline passed (told by gRPC itself, without ErrorInfo), or a chunk was not taken for
+        Limits.max_idle_s (STREAM_IDLE).
         UNAVAILABLE: the server is loading (LOADING, with RetryInfo), serves no index (NO_INDEX, with RetryInfo) or is going
         down.
         INTERNAL: a fault of the server (INTERNAL_ERROR); its log has the details.
