@@ -91,12 +91,7 @@ class TrafficWatch(grpc.aio.ServerInterceptor):
             call.peer, call.time_left = context.peer(), context.time_remaining
             context.set_trailing_metadata(((REQUEST_ID_KEY, call.identity.request_id),))
             with self._follow(call), _judge(call, call, context):
-                if call.is_stream:
-                    yield
-                    # A stream that was taken back looks to its method as if the caller had said all; the next turn of
-                    # the event loop knows better.
-                    await asyncio.sleep(0)
-                elif is_probe:
+                if call.is_stream or is_probe:
                     yield
                 else:
                     with self.attend(method, request_id=call.identity.request_id) as work, _judge(work, call, context):
@@ -168,9 +163,15 @@ class TrafficWatch(grpc.aio.ServerInterceptor):
 
 @contextmanager
 def _judge(ended: Call | Work, call: Call, context: Context) -> Iterator[None]:
-    """Note the code of what ends within by an exception."""
+    """Note the code that what is done within ends with.
+
+    A caller who takes a stream back while nothing of it is under way looks to grpc.aio like one who has said all: that
+    is OK here.
+    """
     try:
         yield
+        if call.is_late and ended.code is grpc.StatusCode.OK:
+            ended.code = grpc.StatusCode.DEADLINE_EXCEEDED
     except asyncio.CancelledError:
         ended.code = call.judge_cancellation()
         raise

@@ -79,10 +79,14 @@ class Call:
         self.items += 1
         return f"{self.identity.request_id}/{self.items}"
 
+    @property
+    def is_late(self) -> bool:
+        """Whether its deadline has passed."""
+        return self.time_left() == 0
+
     def judge_cancellation(self) -> grpc.StatusCode:
         """Return why gRPC took the call back: its deadline passed, or its caller went away."""
-        is_late = self.time_left() == 0
-        return grpc.StatusCode.DEADLINE_EXCEEDED if is_late else grpc.StatusCode.CANCELLED
+        return grpc.StatusCode.DEADLINE_EXCEEDED if self.is_late else grpc.StatusCode.CANCELLED
 
 
 @dataclass(kw_only=True, slots=True)
