@@ -45,6 +45,9 @@ class Follower:
         traffic: tells when nobody uses a former embedder any more.
         readiness: is told when the index can't be served as it is now.
         load: opens an engine for another embedder, on a thread.
+
+    Attributes:
+        changes: of single entries, since the last build; whoever writes one has the follower look afterwards.
     """
 
     def __init__(
@@ -56,12 +59,17 @@ class Follower:
         load: Callable[[ServerConfig], Engine],
     ) -> None:
         self._config, self._slot, self._traffic, self._readiness, self._load = config, slot, traffic, readiness, load
-        self._changes = ChangeLog(config.index_dir)
+        self.changes = ChangeLog(config.index_dir)
         self._state: tuple[object, ...] = ()
         self._refused_state: tuple[object, ...] | None = None
         self._next_try_s = 0.0
         self._looking = asyncio.Lock()
         self._leaving: set[asyncio.Task[None]] = set()
+
+    @property
+    def problem(self) -> str:
+        """Why the index can't be served as it is now; empty if it is."""
+        return self._readiness.problem
 
     async def run(self) -> None:
         """Look at the index now and again, until cancelled."""
@@ -118,20 +126,20 @@ class Follower:
         """Close the file of changes, and wait for the embedders that were left."""
         if self._leaving:
             await asyncio.wait(self._leaving)
-        self._changes.close()
+        self.changes.close()
 
     def _read_state(self, engine: Engine) -> tuple[object, ...]:
         """Return what is another value when there may be something new."""
         directory = self._config.index_dir
         return (
-            self._changes.version(),
+            self.changes.version(),
             stamp_pointer(directory),
             _stamp(locate_embedder(directory, engine.fingerprint) / CARD_NAME),
         )
 
     def _open(self, engine: Engine) -> Engine:
         # Before the snapshot: a build settles changes once they are part of the current one.
-        changes = [change for change in self._changes.read() if not change.is_settled]
+        changes = [change for change in self.changes.read() if not change.is_settled]
         directory = self._config.index_dir
         manifest = load_manifest(directory, require_current(directory))
         # By the manifest and not by its number: where the newest snapshots were deleted, their numbers come again.

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
+from typing import Self
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -14,17 +16,23 @@ from beedex.oip import inference_pb2, inference_pb2_grpc
 from beedex.server.access.certificates import open_credentials
 from beedex.server.access.exposure import require_protection
 from beedex.server.access.interceptor import AccessInterceptor, open_access
+from beedex.server.activation import Activation
+from beedex.server.builds import Builds
 from beedex.server.config import ServerConfig
+from beedex.server.editing import Editing
 from beedex.server.engine import Engine, EngineSlot, open_engine
 from beedex.server.errors import ListenError
 from beedex.server.following import Follower
 from beedex.server.health import SERVICE_NAME as HEALTH_NAME
 from beedex.server.health import HealthServicer
+from beedex.server.patience import PatienceInterceptor
+from beedex.server.photofiles import PhotoFiles
 from beedex.server.services.embedding import EmbeddingService
 from beedex.server.services.index import IndexService
 from beedex.server.services.inference import InferenceService
 from beedex.server.services.search import SearchService
 from beedex.server.status import StatusInterceptor
+from beedex.server.streams import Streams
 from beedex.server.supervisor import tell_supervisor
 from beedex.server.traffic import TrafficWatch
 from beedex.server.waiting import load_first
@@ -51,7 +59,7 @@ MOST_LAME_DUCK_S = 3.0
 
 
 def create_server(
-    config: ServerConfig, slot: EngineSlot, health: HealthServicer, traffic: TrafficWatch
+    config: ServerConfig, slot: EngineSlot, health: HealthServicer, traffic: TrafficWatch, background: "Background"
 ) -> tuple[grpc.aio.Server, int]:
     """Make a server with every service on it and bind its port; it isn't started.
 
@@ -60,6 +68,7 @@ def create_server(
         slot: where the services find their engine; while it is empty they answer UNAVAILABLE.
         health: what tells of them.
         traffic: what sees each request come.
+        background: what works beside the requests.
 
     Returns:
         The server and its port, which differs from the configured one when that is 0.
@@ -72,10 +81,21 @@ def create_server(
     interceptors: list[grpc.aio.ServerInterceptor] = [traffic, StatusInterceptor()]
     if access is not None:
         interceptors.append(access)
+    interceptors.append(PatienceInterceptor(config.limits.max_idle_s))
     server = grpc.aio.server(interceptors=interceptors, options=config.channel_options())
-    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingService(slot), server)
-    search_pb2_grpc.add_SearchServiceServicer_to_server(SearchService(slot, max_k=config.limits.max_k), server)
-    index_pb2_grpc.add_IndexServiceServicer_to_server(IndexService(slot, config), server)
+    limits, streams = config.limits, Streams(config.limits, traffic)
+    search = SearchService(slot, streams, background.photos, traffic, max_k=limits.max_k)
+    index = IndexService(
+        slot,
+        limits,
+        traffic,
+        activation=Activation(config, background.follower),
+        editing=Editing(slot, background.follower, window=limits.stream_window),
+        builds=background.builds,
+    )
+    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingService(slot, streams), server)
+    search_pb2_grpc.add_SearchServiceServicer_to_server(search, server)
+    index_pb2_grpc.add_IndexServiceServicer_to_server(index, server)
     inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(InferenceService(slot, traffic), server)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     reflection.enable_server_reflection((*SERVICE_NAMES, HEALTH_NAME, reflection.SERVICE_NAME), server)
@@ -90,6 +110,32 @@ def create_server(
             "choose another with --listen HOST:PORT (port 0 takes a free one)"
         ) from error
     return server, port
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Background:
+    """What works beside the requests, and has something to end when the server stops.
+
+    Attributes:
+        follower: serves the index as it becomes.
+        photos: shows photos.
+        builds: brings the index up to date.
+    """
+
+    follower: Follower
+    photos: PhotoFiles
+    builds: Builds
+
+    @classmethod
+    def open(cls, config: ServerConfig, follower: Follower, traffic: TrafficWatch) -> Self:
+        """Make all of it; nothing works yet."""
+        return cls(follower=follower, photos=PhotoFiles(config), builds=Builds(config, follower, traffic))
+
+    async def close(self) -> None:
+        """Wait for what is under way; no request may be."""
+        await self.builds.close()
+        await asyncio.to_thread(self.photos.close)
+        await self.follower.close()
 
 
 def _open_door(
@@ -151,18 +197,19 @@ async def _serve_watched(
 ) -> None:
     readiness, traffic = watch.readiness, watch.traffic
     health = HealthServicer((*SERVICE_NAMES, HEALTH_NAME), readiness)
-    server, port = create_server(config, slot, health, traffic)
+    background = Background.open(config, Follower(config, slot, traffic, readiness, load), traffic)
+    server, port = create_server(config, slot, health, traffic, background)
     address = f"{config.listen.rpartition(':')[0]}:{port}"
     await server.start()
     on_bound(address)
     loading = asyncio.create_task(load_first(config, load, slot=slot, readiness=readiness, stop=stop))
     stopping = asyncio.create_task(stop.wait())
-    follower, following = Follower(config, slot, traffic, readiness, load), None
+    following = None
     try:
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if loading.done() and (engine := loading.result()) is not None:
             slot.put(engine)
-            following = asyncio.create_task(follower.run())
+            following = asyncio.create_task(background.follower.run())
             readiness.serve()
             on_ready(address, engine)
             await asyncio.wait({stopping, following}, return_when=asyncio.FIRST_COMPLETED)
@@ -179,7 +226,7 @@ async def _serve_watched(
         await traffic.wait_until_quiet(QUIET_S, at_most_s=lame_duck_s)
         await server.stop(config.grace_s - lame_duck_s)
         await _close(loading, following, slot)
-        await follower.close()
+        await background.close()
 
 
 async def _close(

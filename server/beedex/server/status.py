@@ -43,6 +43,7 @@ __all__ = [
     "STATUS_KEY",
     "StatusInterceptor",
     "build_status",
+    "describe_failure",
     "judge_failure",
     "noting_failure",
 ]
@@ -141,11 +142,15 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
 
 def judge_failure(error: Exception, method: str) -> status_pb2.Status:
     """Return what a caller of *method* is told of an error; note it on the work at hand, and log a fault."""
+    _note(error)
+    return describe_failure(error, method)
+
+
+def describe_failure(error: Exception, method: str) -> status_pb2.Status:
+    """Return what a caller of *method* is told of an error that doesn't end the work at hand, and log a fault."""
     if isinstance(error, RefusalError):
-        note_failure(CODE_BY_ERROR[type(error)], error.reason)
         return build_status(error)
     log.error("%s failed", method, exc_info=error)
-    note_failure(grpc.StatusCode.INTERNAL, FAULT_REASON)
     return build_fault()
 
 
@@ -154,12 +159,16 @@ def noting_failure() -> Iterator[None]:
     """Note on the work at hand what ends it, where the interceptor gets to know of that when the work is over."""
     try:
         yield
-    except RefusalError as error:
+    except Exception as error:
+        _note(error)
+        raise
+
+
+def _note(error: Exception) -> None:
+    if isinstance(error, RefusalError):
         note_failure(CODE_BY_ERROR[type(error)], error.reason)
-        raise
-    except Exception:
+    else:
         note_failure(grpc.StatusCode.INTERNAL, FAULT_REASON)
-        raise
 
 
 def _refuse_unparsable(request: Unparsable) -> InvalidRequestError:

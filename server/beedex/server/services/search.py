@@ -1,6 +1,7 @@
 """SearchService: the family and the neighbors of a photo."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +13,21 @@ from beedex.index.embedded import EmbeddedPhoto
 from beedex.index.searcher import Neighbor
 from beedex.server.engine import Engine, EngineSlot
 from beedex.server.errors import InvalidRequestError
-from beedex.server.queries import choose_k, unpack_vector
+from beedex.server.photofiles import PhotoFiles
+from beedex.server.queries import choose_families, choose_k, choose_side, unpack_vector
+from beedex.server.services.entries import pack_entry
 from beedex.server.services.origin import describe_origin, take_engine
+from beedex.server.streams import Streams, attend_replies
+from beedex.server.traffic import TrafficWatch
 from beedex.v1 import search_pb2, search_pb2_grpc, types_pb2
 
 if TYPE_CHECKING:
     import grpc
 
 __all__ = ["SearchService"]
+
+STREAM_METHOD = "/beedex.v1.SearchService/IdentifyStream"
+PHOTO_METHOD = "/beedex.v1.SearchService/GetPhoto"
 
 VERDICTS = MappingProxyType(
     {
@@ -33,17 +41,40 @@ VERDICTS = MappingProxyType(
 class SearchService(search_pb2_grpc.SearchServiceServicer):
     """See search.proto."""
 
-    def __init__(self, slot: EngineSlot, *, max_k: int) -> None:
-        self._slot = slot
+    def __init__(
+        self, slot: EngineSlot, streams: Streams, photos: PhotoFiles, traffic: TrafficWatch, *, max_k: int
+    ) -> None:
+        self._slot, self._streams, self._photos, self._traffic = slot, streams, photos, traffic
         self._max_k = max_k
 
     async def Identify(  # noqa: N802 - the protocol's name
         self, request: search_pb2.IdentifyRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> search_pb2.IdentifyResponse:
         """Decide the family of a query."""
+        return await self._identify(request, timeout_s=context.time_remaining(), flow=None)
+
+    async def IdentifyStream(  # noqa: N802 - the protocol's name
+        self,
+        request_iterator: AsyncIterator[search_pb2.IdentifyStreamRequest],
+        context: "grpc.aio.ServicerContext[Any, Any]",
+    ) -> AsyncIterator[search_pb2.IdentifyStreamResponse]:
+        """Decide the family of query after query."""
+        flow = object()
+
+        async def identify(request: search_pb2.IdentifyRequest) -> search_pb2.IdentifyResponse:
+            return await self._identify(request, timeout_s=context.time_remaining(), flow=flow)
+
+        answers = self._streams.answer(STREAM_METHOD, request_iterator, identify, search_pb2.IdentifyStreamResponse)
+        async with aclosing(answers) as replies:
+            async for reply in replies:
+                yield reply
+
+    async def _identify(
+        self, request: search_pb2.IdentifyRequest, *, timeout_s: float | None, flow: object | None
+    ) -> search_pb2.IdentifyResponse:
         engine = take_engine(self._slot, request.expectation)
         k = choose_k(request.k if request.HasField("k") else None, self._max_k)
-        query, own_entry = await _resolve(engine, request.query, context.time_remaining())
+        query, own_entry = await _resolve(engine, request.query, timeout_s, flow)
         answer = await engine.identify(query, k, exclude=own_entry)
         decision = answer.decision
         return search_pb2.IdentifyResponse(
@@ -66,9 +97,10 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         """Find the entries most like a query."""
         engine = take_engine(self._slot, request.expectation)
         k = choose_k(request.k if request.HasField("k") else None, self._max_k)
+        families = choose_families(request.families)
         query, own_entry = await _resolve(engine, request.query, context.time_remaining())
         vector = query.vector if isinstance(query, EmbeddedPhoto) else query
-        neighbors = await engine.find_neighbors(vector, k, exclude=own_entry)
+        neighbors = await engine.find_neighbors(vector, k, exclude=own_entry, families=families)
         return search_pb2.SearchNeighborsResponse(neighbors=_pack_neighbors(neighbors), origin=describe_origin(engine))
 
     async def ListFamilies(  # noqa: N802 - the protocol's name
@@ -83,14 +115,35 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         ]
         return search_pb2.ListFamiliesResponse(families=families, origin=describe_origin(engine))
 
+    async def GetPhoto(  # noqa: N802 - the protocol's name
+        self, request: search_pb2.GetPhotoRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> AsyncIterator[search_pb2.GetPhotoResponse]:
+        """Send an indexed photo, a header first."""
+        del context
+        with attend_replies(self._traffic, PHOTO_METHOD):
+            engine = take_engine(self._slot, request.expectation)
+            side_px = choose_side(request.max_side_px) if request.HasField("max_side_px") else None
+            entry = await engine.fetch_entry(request.entry_id, field="entry_id")
+            origin = describe_origin(engine)
+            async with self._photos.show(entry, max_side_px=side_px) as photo:
+                header = search_pb2.PhotoHeader(
+                    entry=pack_entry(entry),
+                    media_type=photo.media_type,
+                    size_bytes=photo.size_bytes,
+                    sha256=photo.sha256,
+                )
+                yield search_pb2.GetPhotoResponse(header=header, origin=origin)
+                async for chunk in photo.chunks:
+                    yield search_pb2.GetPhotoResponse(chunk=chunk, origin=origin)
+
 
 async def _resolve(
-    engine: Engine, query: types_pb2.Query, timeout_s: float | None
+    engine: Engine, query: types_pb2.Query, timeout_s: float | None, flow: object | None = None
 ) -> tuple[NDArray[np.float32] | EmbeddedPhoto, str | None]:
     """Return a query's (D,) unit vector, of a photo its features too, and the entry that it is, if it is one."""
     match query.WhichOneof("source"):
         case "photo":
-            return await engine.embed(query.photo, field="query.photo", timeout_s=timeout_s), None
+            return await engine.embed(query.photo, field="query.photo", timeout_s=timeout_s, flow=flow), None
         case "vector":
             return unpack_vector(query.vector, engine.embedder.dimension), None
         case "entry_id":
@@ -105,18 +158,5 @@ async def _resolve(
 
 def _pack_neighbors(neighbors: Iterable[Neighbor]) -> list[types_pb2.Neighbor]:
     return [
-        types_pb2.Neighbor(
-            entry=types_pb2.Entry(
-                entry_id=neighbor.entry.entry_id,
-                family=neighbor.entry.family,
-                path=neighbor.entry.path,
-                group=neighbor.entry.group or "",
-                species=neighbor.entry.species,
-                source=neighbor.entry.source,
-                license=neighbor.entry.license,
-                credit=neighbor.entry.credit,
-            ),
-            similarity=neighbor.similarity,
-        )
-        for neighbor in neighbors
+        types_pb2.Neighbor(entry=pack_entry(neighbor.entry), similarity=neighbor.similarity) for neighbor in neighbors
     ]
