@@ -4,9 +4,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import ModuleType
-from typing import Self
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
@@ -17,7 +15,7 @@ from beedex.server.access.certificates import open_credentials
 from beedex.server.access.exposure import require_protection
 from beedex.server.access.interceptor import AccessInterceptor, open_access
 from beedex.server.activation import Activation
-from beedex.server.builds import Builds
+from beedex.server.background import Background
 from beedex.server.config import ServerConfig
 from beedex.server.editing import Editing
 from beedex.server.engine import Engine, EngineSlot, open_engine
@@ -26,7 +24,6 @@ from beedex.server.following import Follower
 from beedex.server.health import SERVICE_NAME as HEALTH_NAME
 from beedex.server.health import HealthServicer
 from beedex.server.patience import PatienceInterceptor
-from beedex.server.photofiles import PhotoFiles
 from beedex.server.services.embedding import EmbeddingService
 from beedex.server.services.index import IndexService
 from beedex.server.services.inference import InferenceService
@@ -59,7 +56,7 @@ MOST_LAME_DUCK_S = 3.0
 
 
 def create_server(
-    config: ServerConfig, slot: EngineSlot, health: HealthServicer, traffic: TrafficWatch, background: "Background"
+    config: ServerConfig, slot: EngineSlot, health: HealthServicer, traffic: TrafficWatch, background: Background
 ) -> tuple[grpc.aio.Server, int]:
     """Make a server with every service on it and bind its port; it isn't started.
 
@@ -77,7 +74,7 @@ def create_server(
         ListenError: the address is taken, isn't this machine's, or is others' to reach without protection.
         CredentialsError: certificates or tokens can't be used.
     """
-    credentials, access = _open_door(config, traffic)
+    credentials, access = _open_door(config)
     interceptors: list[grpc.aio.ServerInterceptor] = [traffic, StatusInterceptor()]
     if access is not None:
         interceptors.append(access)
@@ -112,37 +109,9 @@ def create_server(
     return server, port
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Background:
-    """What works beside the requests, and has something to end when the server stops.
-
-    Attributes:
-        follower: serves the index as it becomes.
-        photos: shows photos.
-        builds: brings the index up to date.
-    """
-
-    follower: Follower
-    photos: PhotoFiles
-    builds: Builds
-
-    @classmethod
-    def open(cls, config: ServerConfig, follower: Follower, traffic: TrafficWatch) -> Self:
-        """Make all of it; nothing works yet."""
-        return cls(follower=follower, photos=PhotoFiles(config), builds=Builds(config, follower, traffic))
-
-    async def close(self) -> None:
-        """Wait for what is under way; no request may be."""
-        await self.builds.close()
-        await asyncio.to_thread(self.photos.close)
-        await self.follower.close()
-
-
-def _open_door(
-    config: ServerConfig, traffic: TrafficWatch
-) -> tuple[grpc.ServerCredentials | None, AccessInterceptor | None]:
+def _open_door(config: ServerConfig) -> tuple[grpc.ServerCredentials | None, AccessInterceptor | None]:
     """Return what encrypts the port and what asks callers who they are, once it is sure that this is enough."""
-    credentials, access = open_credentials(config.tls), open_access(config, traffic)
+    credentials, access = open_credentials(config.tls), open_access(config)
     require_protection(
         config.listen,
         has_tls=credentials is not None,
