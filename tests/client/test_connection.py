@@ -18,7 +18,7 @@ from beedex.client import (
     UnsupportedError,
 )
 from beedex.client._replies import parse_identification
-from beedex.v1 import index_pb2, index_pb2_grpc, search_pb2
+from beedex.v1 import index_pb2, search_pb2
 
 
 def test_nobody_listening_is_unavailable_after_the_retries(connect, dead_address):
@@ -28,19 +28,28 @@ def test_nobody_listening_is_unavailable_after_the_retries(connect, dead_address
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
 
 
-class ShyService(index_pb2_grpc.IndexServiceServicer):
-    """UNAVAILABLE the first *times* times that it is asked."""
+class ShyService:
+    """A server of another age, which knows GetStatus alone: UNAVAILABLE the first *times* times that it is asked."""
 
     def __init__(self, times):
         self.times = times
         self.asked = 0
 
-    def GetStatus(self, request, context):  # noqa: N802 - the protocol's name
+    def tell_status(self, request, context):
         del request
         self.asked += 1
         if self.asked <= self.times:
             context.abort(grpc.StatusCode.UNAVAILABLE, "not yet")
         return index_pb2.GetStatusResponse(server_version="9.9.9")
+
+    def describe(self):
+        """Return what gRPC wants to know of it."""
+        method = grpc.unary_unary_rpc_method_handler(
+            self.tell_status,
+            request_deserializer=index_pb2.GetStatusRequest.FromString,
+            response_serializer=index_pb2.GetStatusResponse.SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler("beedex.v1.IndexService", {"GetStatus": method})
 
 
 @pytest.fixture
@@ -50,7 +59,7 @@ def serve_shyly():
 
     def start(times):
         server, service = grpc.server(ThreadPoolExecutor(1)), ShyService(times)
-        index_pb2_grpc.add_IndexServiceServicer_to_server(service, server)
+        server.add_generic_rpc_handlers((service.describe(),))
         port = server.add_insecure_port("127.0.0.1:0")
         server.start()
         servers.append(server)
