@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 import pytest
@@ -11,11 +10,12 @@ from google.protobuf import descriptor_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from beedex.server.access.interceptor import AccessInterceptor
+from beedex.server.access.interceptor import open_access
 from beedex.server.access.roles import EXCEPTIONS, ROLE_BY_SERVICE, Role, find_needed_role
 from beedex.server.config import ServerConfig
-from beedex.server.errors import ForbiddenError
+from beedex.server.status import StatusInterceptor
 from beedex.server.traffic import TrafficWatch
+from beedex.v1 import index_pb2_grpc, search_pb2_grpc
 
 TIMEOUT_S = 30
 UNAUTHENTICATED, DENIED = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED
@@ -197,33 +197,35 @@ def test_what_a_stranger_sends_is_not_even_read(serving, tokens, connect):
     assert run(scenario) == [(UNAUTHENTICATED, "TOKEN_MISSING")] * 2
 
 
-def test_refused_calls_are_works_with_code_and_reason():
+def test_refused_calls_are_counted_with_code_and_reason(tokens, connect):
+    config = ServerConfig(index_dir="x", listen="127.0.0.1:0", access=tokens.config)
+
     class Listener:
-        def __init__(self):
-            self.works = []
+        ended: ClassVar = []
 
         def end_work(self, work):
-            self.works.append((work.method, work.code, work.reason))
+            self.ended.append(work)
 
         def end_call(self, call):
-            pass
+            self.ended.append((call.method, call.code, call.reason))
 
     async def scenario():
-        listener, handler = Listener(), object()
+        traffic, listener = TrafficWatch(listeners=[Listener()]), Listener()
+        server = grpc.aio.server(interceptors=[traffic, StatusInterceptor(), open_access(config)])
+        search_pb2_grpc.add_SearchServiceServicer_to_server(search_pb2_grpc.SearchServiceServicer(), server)
+        index_pb2_grpc.add_IndexServiceServicer_to_server(index_pb2_grpc.IndexServiceServicer(), server)
+        port = server.add_insecure_port(config.listen)
+        await server.start()
+        async with connect(f"127.0.0.1:{port}") as channel:
+            await call_bare(channel, "/beedex.v1.SearchService/Identify", is_stream=False)
+            await call_bare(channel, "/beedex.v1.IndexService/Rebuild", is_stream=True, metadata=bear(tokens.reader))
+        await server.stop(0)
+        return listener.ended
 
-        async def find_handler(_):
-            return handler
-
-        interceptor = AccessInterceptor(TrafficWatch(listeners=[listener]), role=Role.READER)
-        allowed, refused = [
-            await interceptor.intercept_service(find_handler, SimpleNamespace(method=method, invocation_metadata=()))
-            for method in ("/beedex.v1.SearchService/Identify", "/beedex.v1.IndexService/Rebuild")
-        ]
-        with pytest.raises(ForbiddenError, match="needs the role admin"):
-            await refused.stream_stream(None, None)
-        return allowed is handler, listener.works
-
-    assert run(scenario) == (True, [("/beedex.v1.IndexService/Rebuild", DENIED, "ROLE_MISSING")])
+    assert run(scenario) == [
+        ("/beedex.v1.SearchService/Identify", UNAUTHENTICATED, "TOKEN_MISSING"),
+        ("/beedex.v1.IndexService/Rebuild", DENIED, "ROLE_MISSING"),
+    ]
 
 
 def test_a_token_that_is_taken_back_is_refused_and_a_new_one_counts_without_a_restart(serving, tokens, connect):

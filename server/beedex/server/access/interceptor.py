@@ -12,9 +12,6 @@ from beedex.server.access.tokens import Holder, TokenBook, read_tokens
 from beedex.server.config import ServerConfig
 from beedex.server.errors import ForbiddenError, RefusalError, UnauthenticatedError
 from beedex.server.handlers import Context
-from beedex.server.status import CODE_BY_ERROR
-from beedex.server.traffic import TrafficWatch
-from beedex.server.work import CURRENT_CALL, note_failure
 
 __all__ = ["AccessInterceptor", "open_access"]
 
@@ -27,7 +24,7 @@ SCHEME = "bearer"
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
-def open_access(config: ServerConfig, traffic: TrafficWatch) -> "AccessInterceptor | None":
+def open_access(config: ServerConfig) -> "AccessInterceptor | None":
     """Return what asks calls who they are; None where nobody has to say.
 
     Raises:
@@ -38,28 +35,24 @@ def open_access(config: ServerConfig, traffic: TrafficWatch) -> "AccessIntercept
         tokens = FollowedFiles("tokens", [path], lambda: read_tokens(path), look_every_s=SECONDS_BETWEEN_LOOKS)
         if not len(tokens.current):
             log.warning("the token file %s has no tokens, so nobody may ask anything but health", path)
-        return AccessInterceptor(traffic, tokens=tokens)
+        return AccessInterceptor(tokens=tokens)
     if config.tls.client_ca is not None:
-        return AccessInterceptor(traffic, role=config.access.certificate_role)
+        return AccessInterceptor(role=config.access.certificate_role)
     return None
 
 
 class AccessInterceptor(grpc.aio.ServerInterceptor):
     """Refuses calls whose caller is unknown or has too small a role.
 
-    It stands inside of what turns refusals into statuses, and outside of everything that costs: a refused call's
-    request is not even read.
+    It stands inside of what counts calls and turns refusals into statuses, and outside of everything that costs.
 
     Args:
-        traffic: counts the refused calls.
         tokens: who may come; None when the certificate was enough.
         role: of everybody, where there are no tokens.
     """
 
-    def __init__(
-        self, traffic: TrafficWatch, *, tokens: FollowedFiles[TokenBook] | None = None, role: Role = Role.READER
-    ) -> None:
-        self._traffic, self._tokens = traffic, tokens
+    def __init__(self, *, tokens: FollowedFiles[TokenBook] | None = None, role: Role = Role.READER) -> None:
+        self._tokens = tokens
         self._everybody = Holder(name="the client certificate's holder", role=role, digest="")
 
     async def intercept_service(
@@ -77,7 +70,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             holder = self._identify(handler_call_details.invocation_metadata)
             _require_role(holder, needed, method)
         except RefusalError as refusal:
-            return self._refuse(refusal, method)
+            return _refuse(refusal)
         if needed is Role.ADMIN:
             log.info("%s called by %s", method, holder.name)
         return handler
@@ -92,20 +85,18 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             )
         return holder
 
-    def _refuse(self, refusal: RefusalError, method: str) -> Any:  # noqa: ANN401 - as above
-        """Return a handler that refuses.
 
-        It calls itself one of streams, whatever the method is: gRPC reads the request of a unary method before it
-        calls the handler, and here that may be many megabytes from anybody.
-        """
+def _refuse(refusal: RefusalError) -> Any:  # noqa: ANN401 - a handler's messages are of any type
+    """Return a handler that refuses without reading the request.
 
-        async def refuse(_requests: object, _context: Context) -> None:
-            call = CURRENT_CALL.get()
-            with self._traffic.attend(method, request_id=call.identity.request_id if call else ""):
-                note_failure(CODE_BY_ERROR[type(refusal)], refusal.reason)
-            raise refusal
+    It calls itself one of streams, whatever the method is: gRPC reads the request of a unary method before it calls the
+    handler, and here that may be many megabytes from anybody.
+    """
 
-        return grpc.stream_stream_rpc_method_handler(refuse)
+    async def refuse(_requests: object, _context: Context) -> None:
+        raise refusal
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 def _read_token(metadata: Iterable[tuple[str, str | bytes]]) -> str | bytes:
