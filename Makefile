@@ -76,6 +76,11 @@ lock:
 		--no-emit-index-url --no-header --no-annotate --no-emit-package beedex-weights -o requirements.lock
 	$(BIN)/uv pip compile tests/triton-requirements.in --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate -o tests/triton-requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --extra server --extra otel --constraint requirements.lock --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		-o deploy/requirements.txt
+	$(BIN)/uv pip compile deploy/build-requirements.in --constraint requirements.lock --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate -o deploy/build-requirements.txt
 
 clean:
 	rm -rf $(VENV) build beedex-demo

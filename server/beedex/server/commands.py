@@ -136,6 +136,11 @@ def _serve(config: "ServerConfig", ready_file: Path | None) -> None:
 
     configure_logs(config.watch)
 
+    def announce_port(address: str) -> None:
+        if config.wait_for_index:
+            # As started as it will be for now: whoever waits for the index shall not be taken for one that hangs.
+            tell_supervisor("READY=1", f"STATUS=loading or waiting for the index, on {address}")
+
     def announce_http(address: str) -> None:
         print(f"beedex: /livez, /readyz and /metrics on http://{address}", flush=True)
 
@@ -151,7 +156,7 @@ def _serve(config: "ServerConfig", ready_file: Path | None) -> None:
         tell_supervisor("READY=1", f"STATUS=serving on {address}")
 
     try:
-        asyncio.run(serve_until_signal(config, on_ready=announce, on_http=announce_http))
+        asyncio.run(serve_until_signal(config, on_bound=announce_port, on_ready=announce, on_http=announce_http))
     finally:
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)
