@@ -119,14 +119,21 @@ def weigh_families(
         array([0.5 , 0.73, 0.5 ])
     """
     own: dict[str, list[float]] = {family: [] for family in sizes}
+    wanted = sum(min(size, PHOTOS_OF_EVIDENCE) for size in sizes.values())
     for similarity, family in zip(similarities.tolist(), families, strict=True):
-        if len(own[family]) < PHOTOS_OF_EVIDENCE:
-            own[family].append(similarity)
+        nearest = own[family]
+        if len(nearest) < PHOTOS_OF_EVIDENCE:
+            nearest.append(similarity)
+            wanted -= 1
+            if not wanted:
+                break
     farthest = float(similarities[-1])
     evidence = np.empty(len(sizes))
     for i, (family, size) in enumerate(sizes.items()):
-        outside = min(size, PHOTOS_OF_EVIDENCE) - len(own[family])
-        evidence[i] = np.mean([*own[family], *[farthest] * outside])
+        nearest = own[family]
+        outside = min(size, PHOTOS_OF_EVIDENCE) - len(nearest)
+        # Of three numbers np.mean takes 5 us, where a search takes 10.
+        evidence[i] = sum(nearest + [farthest] * outside) / (len(nearest) + outside)
     return evidence
 
 

@@ -281,9 +281,11 @@ class Searcher:
         """Return the ids and similarities of at most *k* entries."""
         if vector.ndim != 1:
             raise ValueError(f"a query is one vector, expected shape ({self.dimension},), received {vector.shape}")
-        unwanted = None if exclude is None else parse_entry_id(exclude)
-        ids, similarities = self.view.search(vector, k + (unwanted is not None), families=families)
-        is_kept = ids != unwanted if unwanted is not None else np.ones(len(ids), bool)
+        if exclude is None:
+            return self.view.search(vector, k, families=families)
+        unwanted = parse_entry_id(exclude)
+        ids, similarities = self.view.search(vector, k + 1, families=families)
+        is_kept = ids != unwanted
         return ids[is_kept][:k], similarities[is_kept][:k]
 
     def _describe(self, ids: NDArray[np.int64], similarities: NDArray[np.float32]) -> tuple[Neighbor, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beedex.index.bundle import BundleCard, load_bundle
+from beedex.index.decision import EVIDENCE_NEIGHBORS
 from beedex.index.embedded import EmbeddedPhoto
 from beedex.index.embedder import Embedder
 from beedex.index.entries import Entry
@@ -24,6 +25,7 @@ from beedex.server.errors import InvalidRequestError, LoadingError, NothingToCom
 from beedex.server.lane import EmbeddingLane
 from beedex.server.queries import refuse_unknown_entry
 from beedex.server.stages import ThreadedDecoder
+from beedex.server.work import Stage, note_stage
 
 __all__ = ["Engine", "EngineSlot", "open_engine"]
 
@@ -33,9 +35,15 @@ LOADING_RETRY_AFTER_S = 1.0
 # The same while there is no index: somebody has to build one.
 NO_INDEX_RETRY_AFTER_S = 10.0
 
-# One search at a time: a flat search of 100,000 vectors takes some 8 ms on two cores, and the event loop must
-# not stand still for it.
+# A search on another thread costs the event loop 300 us, for which it can look at 12 MB of vectors itself: 24,000 of
+# 128 components. Beyond, and where more neighbors are asked for than a decision wants, it must not stand still so long.
+QUICK_SCAN_BYTES = 12_000_000
+QUICK_K = EVIDENCE_NEIGHBORS
+
+# One search at a time: more would only wait for the same memory.
 SEARCH_THREADS = 1
+
+BYTES_PER_NUMBER = 4
 
 Answer = TypeVar("Answer")
 
@@ -50,7 +58,7 @@ class Engine:
         searcher: over a snapshot of the same fingerprint.
         lane: the way of photos to the embedder.
         decoder: the lane's first stage.
-        search_pool: where searches run.
+        search_pool: where searches run that take long.
     """
 
     card: BundleCard
@@ -69,6 +77,12 @@ class Engine:
     def snapshot_version(self) -> int:
         """The snapshot's."""
         return self.searcher.snapshot.version
+
+    @property
+    def scans_quickly(self) -> bool:
+        """Whether a search of all vectors takes less time than the event loop may stand still."""
+        scanned_bytes = len(self.searcher.snapshot.vectors) * self.searcher.dimension * BYTES_PER_NUMBER
+        return self.searcher.snapshot.manifest.index_kind == "flat" and scanned_bytes <= QUICK_SCAN_BYTES
 
     async def embed(
         self, photo: bytes, *, field: str, timeout_s: float | None, flow: object | None = None
@@ -115,18 +129,19 @@ class Engine:
             EntryNotFoundError: the snapshot has no such entry.
         """
         with refuse_unknown_entry(entry_id, field=field, snapshot=self.snapshot_version):
-            return await self._search(partial(self.searcher.vector_of, entry_id))
+            return await self._search(partial(self.searcher.vector_of, entry_id), k=1)
 
     async def fetch_entry(self, entry_id: str, *, field: str) -> Entry:
         """Return what is known of an entry; raises as `fetch_vector`."""
         with refuse_unknown_entry(entry_id, field=field, snapshot=self.snapshot_version):
-            return await self._search(partial(self.searcher.view.entry, entry_id))
+            return await self._search(partial(self.searcher.view.entry, entry_id), k=1)
 
     async def find_neighbors(
         self, vector: NDArray[np.float32], k: int, *, exclude: str | None, families: frozenset[str] | None = None
     ) -> tuple[Neighbor, ...]:
         """Return the *k* entries nearest to a (D,) unit vector, without the entry *exclude*, of *families* alone."""
-        return await self._search(partial(self.searcher.neighbors, vector, k, exclude=exclude, families=families))
+        question = partial(self.searcher.neighbors, vector, k, exclude=exclude, families=families)
+        return await self._search(question, k=k, is_plain=families is None)
 
     async def identify(
         self, query: NDArray[np.float32] | EmbeddedPhoto, k: int, *, exclude: str | None
@@ -143,10 +158,18 @@ class Engine:
                 reason="NOTHING_TO_COMPARE",
                 values={"entry_id": exclude, "snapshot": self.snapshot_version},
             )
-        return await self._search(partial(self.searcher.identify, query, k, exclude=exclude))
+        question = partial(self.searcher.identify, query, k, exclude=exclude)
+        return await self._search(question, k=k, is_plain=not isinstance(query, EmbeddedPhoto))
 
-    async def _search(self, question: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self.search_pool, question)
+    async def _search(self, question: Callable[[], Answer], *, k: int, is_plain: bool = True) -> Answer:
+        """Answer at once where that takes less than handing the question to a thread."""
+        began_s = time.monotonic()
+        try:
+            if is_plain and k <= QUICK_K and self.scans_quickly:
+                return question()
+            return await asyncio.get_running_loop().run_in_executor(self.search_pool, question)
+        finally:
+            note_stage(Stage.SEARCH, began_s, time.monotonic())
 
     def close(self) -> None:
         """Wait for what is running and free the embedder."""
