@@ -135,6 +135,8 @@ class TrafficWatch(grpc.aio.ServerInterceptor):
             raise
         finally:
             CURRENT_WORK.reset(token)
+            if call is not None and not call.is_stream:
+                call.reason = work.reason
             work.ended_s = self._clock()
             ended.set()
             self._present.discard(ended)
@@ -170,13 +172,15 @@ def _judge(ended: Call | Work, call: Call, context: Context) -> Iterator[None]:
     """
     try:
         yield
+        # Whoever refuses a work notes it with its reason; those who don't know of works only tell the call's context.
+        if ended.code is grpc.StatusCode.OK:
+            ended.code = context.code() or grpc.StatusCode.OK
         if call.is_late and ended.code is grpc.StatusCode.OK:
             ended.code = grpc.StatusCode.DEADLINE_EXCEEDED
     except asyncio.CancelledError:
         ended.code = call.judge_cancellation()
         raise
     except grpc.aio.AbortError:
-        # Whoever refuses a work notes it with its reason; those who don't know of works only abort.
         if ended.code is grpc.StatusCode.OK:
             ended.code = context.code()
         raise

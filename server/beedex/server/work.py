@@ -59,7 +59,7 @@ class Call:
         time_left: how many seconds its deadline leaves; None without one.
         ended_s: when it ended.
         code: what it ended with.
-        reason: of its ErrorInfo; empty if there was none, or the call was one work, which has it.
+        reason: of its ErrorInfo; empty if there was none.
         items: how many works of a stream have begun.
     """
 

@@ -85,7 +85,7 @@ def watched(tiny_index):
 
     @asynccontextmanager
     async def serve_here(index_dir: Path = tiny_index, *, load=open_engine, wait_until="ready", watch=None, **changes):
-        watch = WatchConfig(http_listen="127.0.0.1:0", **(watch or {}))
+        watch = WatchConfig(**{"http_listen": "127.0.0.1:0", **(watch or {})})
         changes = {"lane": LaneConfig(threads=1), **changes}
         config = ServerConfig(index_dir=index_dir, listen="127.0.0.1:0", watch=watch, **changes)
         stop, news = asyncio.Event(), {name: asyncio.get_running_loop().create_future() for name in ("grpc", "http")}

@@ -81,7 +81,7 @@ def _name_request(record: logging.LogRecord) -> bool:
 
 
 class RequestLog:
-    """Writes a line for each request, item of a stream, and stream; a listener of `TrafficWatch`."""
+    """Writes a line for each request, item of a stream, and stream as a whole; a listener of `TrafficWatch`."""
 
     def end_work(self, work: Work) -> None:
         """Write the line of a request or item."""
@@ -102,12 +102,12 @@ class RequestLog:
         log.log(level, "request", extra=_leave_out_nothings(fields))
 
     def end_call(self, call: Call) -> None:
-        """Write the line of a stream; that of another call is its work's."""
+        """Write the line of a stream, or of a call that was refused at the door; that of another call is its work's."""
         level = _choose_level(call.code)
         if not call.is_stream or not log.isEnabledFor(level):
             return
         fields = {**_describe(call), "request_id": call.identity.request_id, "items": call.items, "peer": call.peer}
-        log.log(level, "stream", extra=_leave_out_nothings(fields))
+        log.log(level, "call", extra=_leave_out_nothings(fields))
 
 
 def _describe(ended: Call | Work) -> dict[str, object]:
