@@ -252,8 +252,9 @@ def test_what_goes_wrong_with_a_served_index_is_told_and_the_old_one_serves_on(
             assert told.empty()
 
     run(scenario)
-    told_of = [record for record in caplog.records if "serves on" in record.getMessage()]
-    assert len(told_of) == 1
+    said = [record.getMessage() for record in caplog.records if "serves on" in record.getMessage()]
+    # What a look in the middle of it finds may be something else, but nothing is said twice.
+    assert len(said) == len(set(said)) > 0
 
 
 def test_what_is_waited_for_is_said_once(run, watched, index_dir, caplog):
