@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 HEADER = "authorization"
 SCHEME = "bearer"
 
-# A token that was taken back is refused from then on; a look costs two microseconds, more where files are far away.
+# A token that was taken back is refused from then on; a look costs three microseconds, more where files are far away.
 SECONDS_BETWEEN_LOOKS = 1.0
 
 
