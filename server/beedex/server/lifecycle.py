@@ -42,8 +42,12 @@ log = logging.getLogger(__name__)
 
 PROTOCOL: tuple[ModuleType, ...] = (embedding_pb2, search_pb2, index_pb2, inference_pb2)
 
-SERVICE_NAMES: tuple[str, ...] = tuple(
-    service.full_name for module in PROTOCOL for service in module.DESCRIPTOR.services_by_name.values()
+SERVICES = tuple(service for module in PROTOCOL for service in module.DESCRIPTOR.services_by_name.values())
+
+SERVICE_NAMES: tuple[str, ...] = tuple(service.full_name for service in SERVICES)
+
+METHODS: tuple[str, ...] = tuple(
+    f"/{service.full_name}/{method.name}" for service in SERVICES for method in service.methods
 )
 
 
@@ -147,7 +151,7 @@ async def serve(
         BeedexError: the address or the index can't be used.
     """
     slot = EngineSlot()
-    async with open_watch(config.watch, slot) as watch:
+    async with open_watch(config.watch, slot, METHODS) as watch:
         if watch.http_address is not None:
             log.info("HTTP at %s tells /livez, /readyz and /metrics", watch.http_address)
             on_http(watch.http_address)

@@ -34,6 +34,11 @@ class Metrics:
         """The labels of each line."""
         return [dict(labels) for found, labels in self.values if found == name]
 
+    def count(self, name: str) -> dict[tuple[str, ...], float]:
+        """The lines of a counter that are not 0, by the values of their labels in the order of the labels' names."""
+        found = ((labels, value) for (counter, labels), value in self.values.items() if counter == name and value)
+        return {tuple(value for _, value in sorted(labels)): value for labels, value in found}
+
 
 @dataclass(frozen=True)
 class Watched:

@@ -4,8 +4,12 @@ Labels have few values: methods are those that the server has, everything else b
 those that the .proto files list.
 """
 
+from collections.abc import Iterable
+
+import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from beedex.server.status import FAULT_REASON
 from beedex.server.work import Call, Work
 
 __all__ = ["RequestMetrics"]
@@ -25,9 +29,11 @@ class RequestMetrics:
 
     Args:
         registry: one server's own.
+        methods: whose faults are told to be 0 from the beginning. Otherwise the first one would be where a line
+            begins, which Prometheus doesn't take for an increase.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, methods: Iterable[str] = ()) -> None:
         ending = ("method", "code", "reason")
         self._requests = Counter(
             "beedex_requests",
@@ -55,6 +61,8 @@ class RequestMetrics:
             buckets=STAGE_BUCKETS_S,
             registry=registry,
         )
+        for method in methods:
+            self._requests.labels(method, grpc.StatusCode.INTERNAL.name, FAULT_REASON)
 
     def end_work(self, work: Work) -> None:
         """Count a request or item."""

@@ -1,6 +1,6 @@
 """All that watches one server, put together."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -38,12 +38,13 @@ class Watch:
 
 
 @asynccontextmanager
-async def open_watch(config: WatchConfig, slot: EngineSlot) -> AsyncIterator[Watch]:
+async def open_watch(config: WatchConfig, slot: EngineSlot, methods: Iterable[str] = ()) -> AsyncIterator[Watch]:
     """Watch a server for as long as the block runs; HTTP is answered from its beginning to its end.
 
     Args:
         config: says how.
         slot: holds what is served.
+        methods: the RPCs whose faults are counted from 0 on.
 
     Raises:
         ConfigError: traces are asked for where they are not installed.
@@ -51,7 +52,7 @@ async def open_watch(config: WatchConfig, slot: EngineSlot) -> AsyncIterator[Wat
     """
     readiness, registry = Readiness(), CollectorRegistry()
     async with AsyncExitStack() as closing:
-        listeners: list[Listener] = [RequestMetrics(registry), RequestLog()]
+        listeners: list[Listener] = [RequestMetrics(registry, methods), RequestLog()]
         if config.traces_endpoint is not None:
             traces = _connect_traces(config.traces_endpoint, config.traces_share)
             closing.push_async_callback(traces.close)
