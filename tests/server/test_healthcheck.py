@@ -35,6 +35,7 @@ def test_a_server_without_an_index_is_not_healthy(tmp_path, capsys, monkeypatch)
     command = [sys.executable, "-m", "beedex.server", "--index", tmp_path, "--listen", "127.0.0.1:0"]
     command += ["--set", "wait_for_index=true", "--set", "watch.http_listen=127.0.0.1:0"]
     process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
     try:
         address = process.stdout.readline().rpartition("http://")[2].strip()
         monkeypatch.setenv(VARIABLE, address)

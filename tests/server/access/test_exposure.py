@@ -57,7 +57,7 @@ def test_beyond_this_machine_takes_both_or_the_flag(has_tls, has_callers, lackin
 
 @pytest.mark.parametrize("listen", BEYOND)
 def test_a_server_ends_before_it_binds(listen, tmp_path):
-    bound = []
+    bound: list[str] = []
     config = ServerConfig(index_dir=tmp_path, listen=listen, access=AccessConfig())
 
     with pytest.raises(ListenError, match="lets other machines in"):

@@ -2,6 +2,7 @@
 
 import signal
 import urllib.request
+from typing import Any
 
 import grpc
 import pytest
@@ -18,6 +19,16 @@ def list_key_lines(certificates):
     return [line for line in lines if not line.startswith("---")]
 
 
+def list_calls(channel) -> Any:
+    """Methods of both roles, with a request each."""
+    return (
+        (index_pb2_grpc.IndexServiceStub(channel).GetStatus, index_pb2.GetStatusRequest()),
+        (index_pb2_grpc.IndexServiceStub(channel).DeleteEntries, index_pb2.DeleteEntriesRequest(entry_ids=["x"])),
+        (embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed, embedding_pb2.EmbedRequest(photo=b"no photo")),
+        (search_pb2_grpc.SearchServiceStub(channel).ListFamilies, search_pb2.ListFamiliesRequest()),
+    )
+
+
 def ask_everything(channel, tokens):
     """Succeed and fail in every way that has to do with tokens; return all that the server said."""
     said = []
@@ -26,13 +37,7 @@ def ask_everything(channel, tokens):
         *(WRONG, f"Basic {tokens.admin}", f"{tokens.admin} Bearer"),
     ):
         metadata = (("authorization", value), ("x-request-id", "some-request"))
-        calls = (
-            (index_pb2_grpc.IndexServiceStub(channel).GetStatus, index_pb2.GetStatusRequest()),
-            (index_pb2_grpc.IndexServiceStub(channel).DeleteEntries, index_pb2.DeleteEntriesRequest(entry_ids=["x"])),
-            (embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed, embedding_pb2.EmbedRequest(photo=b"no photo")),
-            (search_pb2_grpc.SearchServiceStub(channel).ListFamilies, search_pb2.ListFamiliesRequest()),
-        )
-        for method, request in calls:
+        for method, request in list_calls(channel):
             try:
                 reply, call = method.with_call(request, metadata=metadata, timeout=TIMEOUT_S)
                 said += [str(reply), str(call.initial_metadata()), str(call.trailing_metadata())]

@@ -30,7 +30,8 @@ def run(scenario):
 
 async def ask(channel, *, rollback=False, metadata=None):
     """Ask for the status, or for a rollback that there is nothing for; return the code and the reason."""
-    stub = index_pb2_grpc.IndexServiceStub(channel)
+    # Of the stub's two kinds the type checkers see the blocking one.
+    stub: Any = index_pb2_grpc.IndexServiceStub(channel)
     try:
         if rollback:
             await stub.RollbackSnapshot(index_pb2.RollbackSnapshotRequest(), metadata=metadata, timeout=TIMEOUT_S)
@@ -38,7 +39,7 @@ async def ask(channel, *, rollback=False, metadata=None):
             await stub.GetStatus(index_pb2.GetStatusRequest(), metadata=metadata, timeout=TIMEOUT_S)
     except grpc.aio.AioRpcError as error:
         info = error_details_pb2.ErrorInfo()
-        packed = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
+        packed: Any = dict(error.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
         _ = [detail.Unpack(info) for detail in status_pb2.Status.FromString(packed).details]
         return error.code(), info.reason
     return OK, ""

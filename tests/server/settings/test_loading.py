@@ -116,7 +116,7 @@ def test_every_kind_of_value_can_be_said_by_a_variable():
     assert (config.place, config.words, config.is_on) == (Path("here"), ("a", "b", "c"), True)
     assert config.names == {"a": "1", "b": "x=y"}
     assert config.inner.files == (Path("x"), Path("/y"))
-    assert config.inner.secret.get_secret_value() == SECRET
+    assert config.inner.secret == SecretStr(SECRET)
 
 
 def test_relative_paths_in_the_file_are_relative_to_it_and_others_are_not(write):
