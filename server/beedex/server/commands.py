@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from beedex.index.errors import BeedexError
-from beedex.server.access.token_commands import app as token_app
+from beedex.server.access.token_commands import token
 
 if TYPE_CHECKING:
     from beedex.server.config import ServerConfig
@@ -100,7 +100,7 @@ def serve_index(
 
 app = typer.Typer()
 app.command("serve", epilog=EXAMPLE)(serve_index)
-app.add_typer(token_app)
+app.add_typer(token, name="token")
 
 
 class WrongConfiguration(typer.BadParameter):

@@ -9,11 +9,9 @@ import typer
 
 from beedex.server.access.roles import Role
 
-__all__ = ["app"]
+__all__ = ["token"]
 
-app = typer.Typer()
 token = typer.Typer(no_args_is_help=True, help="Make tokens, by which a server knows who asks.")
-app.add_typer(token, name="token")
 
 
 @token.command("new", epilog="Example: beedex token new --role reader --name bob --file tokens.txt")
