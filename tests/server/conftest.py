@@ -68,8 +68,8 @@ def serving(tiny_index):
     """A server in the running event loop: `async with serving(load=...) as (address, stop, task)`."""
 
     @asynccontextmanager
-    async def serve_here(*, load=open_engine, wait_until="ready", **changes):
-        config = ServerConfig(index_dir=tiny_index, listen="127.0.0.1:0", **changes)
+    async def serve_here(*, load=open_engine, wait_until="ready", index_dir=tiny_index, **changes):
+        config = ServerConfig(index_dir=index_dir, listen="127.0.0.1:0", **changes)
         stop, addresses, is_ready = asyncio.Event(), [], asyncio.Event()
         bound = asyncio.Event()
 

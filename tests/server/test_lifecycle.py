@@ -5,8 +5,6 @@ import logging
 import shutil
 import signal
 import threading
-from concurrent.futures import Future
-from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -17,15 +15,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from beedex.client import AsyncClient, UnavailableError
-from beedex.index.embedded import EmbeddedPhoto
 from beedex.index.errors import FingerprintMismatchError, IndexDirectoryError
 from beedex.server.__main__ import main
 from beedex.server.config import ServerConfig
 from beedex.server.engine import open_engine
 from beedex.server.errors import ListenError
-from beedex.server.lane import EmbeddingLane
 from beedex.server.lifecycle import SERVICE_NAMES, serve
 from beedex.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc
+from tests.server.held import HeldEmbedder, hold
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -33,34 +30,6 @@ TIMEOUT_S = 30
 
 # The type stubs of grpcio-health-checking lack its methods.
 HealthStub: Any = health_pb2_grpc.HealthStub
-
-
-class HeldEmbedder:
-    """Embeds when the test says so."""
-
-    parallelism = 1
-
-    def __init__(self):
-        self.futures = []
-
-    def submit(self, image):
-        assert image.shape == (299, 299, 3)
-        self.futures.append(Future())
-        return self.futures[-1]
-
-    def finish(self):
-        unit = np.eye(48, dtype=np.float32)[0]
-        self.futures[-1].set_result(EmbeddedPhoto(vector=unit[:32], features=unit))
-
-
-def hold(held, *, capacity=64):
-    """A loader whose lane leads to *held* instead of to OpenVINO."""
-
-    def load(config):
-        engine = open_engine(config)
-        return replace(engine, lane=EmbeddingLane(engine.decoder, held, capacity=capacity))
-
-    return load
 
 
 @pytest.fixture
