@@ -26,7 +26,7 @@ __all__ = [
 DEFAULT_LISTEN = "127.0.0.1:50051"
 
 # Only an example: a port that nobody asked for would be in somebody's way.
-EXAMPLE_HTTP_LISTEN = "127.0.0.1:9090"
+EXAMPLE_HTTP_LISTEN = "127.0.0.1:8080"
 
 # A message's room beyond the photo in it: a photo slightly too large is then refused by the service, in words, and
 # not by gRPC. Clients may send photos up to this size without asking for the limit.

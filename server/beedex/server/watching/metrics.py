@@ -62,7 +62,8 @@ class RequestMetrics:
             registry=registry,
         )
         for method in methods:
-            self._requests.labels(method, grpc.StatusCode.INTERNAL.name, FAULT_REASON)
+            for counter in (self._requests, self._calls):
+                counter.labels(method, grpc.StatusCode.INTERNAL.name, FAULT_REASON)
 
     def end_work(self, work: Work) -> None:
         """Count a request or item."""
