@@ -13,6 +13,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from tests.server.held import HeldEmbedder, hold
 
 from beedex.client import AsyncClient, UnavailableError
 from beedex.index.errors import FingerprintMismatchError, IndexDirectoryError
@@ -22,7 +23,6 @@ from beedex.server.engine import open_engine
 from beedex.server.errors import ListenError
 from beedex.server.lifecycle import SERVICE_NAMES, serve
 from beedex.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc
-from tests.server.held import HeldEmbedder, hold
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
