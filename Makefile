@@ -14,7 +14,7 @@ GOOGLEAPIS = $$($(BIN)/python -c "import google.rpc, pathlib; print(pathlib.Path
 PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(GOOGLEAPIS) \
 	--python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=$(1) protos/beedex/v1/*.proto protos/beedex/oip/*.proto
 
-.PHONY: setup demo test check proto proto-check proto-lint wheel-check lock clean
+.PHONY: setup demo test check proto proto-check proto-lint wheel-check promtool lock clean
 
 setup: $(VENV)/ready
 
@@ -70,6 +70,15 @@ wheel-check: setup
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python -m pip install --quiet build/wheel/beedex-*.whl
 	build/wheel/venv/bin/python -P tests/wheel.py
+
+# Prometheus's own checker, with which the tests check the alerts where it is: out of Debian's package, which is not
+# installed. `apt-get update` may have to come before.
+promtool: build/promtool/promtool
+
+build/promtool/promtool:
+	mkdir -p build/promtool
+	cd build/promtool && apt-get download prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb \
+		| tar -x --strip-components=3 ./usr/bin/promtool && rm prometheus_*.deb
 
 lock:
 	$(BIN)/uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 --generate-hashes \
