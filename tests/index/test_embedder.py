@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
@@ -87,3 +88,18 @@ def test_one_inference_gives_the_vector_and_the_features(embedder: Embedder) -> 
 
     np.testing.assert_array_equal([photo.vector for photo in found], embedder.embed(images))
     np.testing.assert_array_equal([photo.features for photo in found], embedder.features(images))
+
+
+def test_an_embedder_that_nobody_holds_any_more_gives_its_network_and_threads_back(tiny_bundle: Path) -> None:
+    process, held = psutil.Process(), 3
+
+    def use() -> None:
+        with Embedder.load(tiny_bundle, threads=1) as embedder:
+            embedder.embed(draw_images(2))
+
+    use()
+    before = process.num_threads()
+    for _ in range(held):
+        use()
+
+    assert process.num_threads() < before + held
