@@ -1,9 +1,9 @@
 """The server's log: lines for people or for machines, each of which names the request that it is about.
 
 A request that was answered has a line at the level debug, every other one at info: a server that is left alone for
-months should not fill a disk with what its metrics tell better, and a line costs some 17 us, of the few hundred that
-a vector query takes. The photo, the metadata and whatever else a caller sends are never written but for the request id,
-which is checked.
+months should not fill a disk with what its metrics tell better, and a line takes half as long as an empty RPC
+(`tests/benchmarks/watching.py`). The photo, the metadata and whatever else a caller sends are never written but for the
+request id, which is checked.
 """
 
 import logging
