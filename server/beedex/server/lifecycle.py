@@ -181,11 +181,10 @@ async def _serve_watched(
     following = None
     try:
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if loading.done() and (engine := loading.result()) is not None:
-            slot.put(engine)
+        if loading.done() and loading.result():
             following = asyncio.create_task(background.follower.run())
             readiness.serve()
-            on_ready(address, engine)
+            on_ready(address, slot.current)
             await asyncio.wait({stopping, following}, return_when=asyncio.FIRST_COMPLETED)
             if following.done():
                 # It runs until it is cancelled: this is a fault, and a server that no longer follows must not go on.
@@ -203,17 +202,16 @@ async def _serve_watched(
         await background.close()
 
 
-async def _close(
-    loading: "asyncio.Task[Engine | None]", following: "asyncio.Task[None] | None", slot: EngineSlot
-) -> None:
+async def _close(loading: "asyncio.Task[bool]", following: "asyncio.Task[None] | None", slot: EngineSlot) -> None:
     """Close the engine, waiting for it first if the server was stopped while it loaded."""
     if following is not None:
         following.cancel()
         await asyncio.wait({following})
     await asyncio.wait({loading})
-    engine = slot.engine or (None if loading.exception() else loading.result())
-    if engine is not None:
-        await asyncio.to_thread(engine.close)
+    # What it ended with was told to whoever serves, unless stopping came first.
+    loading.exception()
+    if slot.engine is not None:
+        await asyncio.to_thread(slot.engine.close)
 
 
 async def serve_until_signal(

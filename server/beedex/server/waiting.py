@@ -24,18 +24,19 @@ async def load_first(
     slot: EngineSlot,
     readiness: Readiness,
     stop: asyncio.Event,
-) -> Engine | None:
-    """Load what is to be served first.
+) -> bool:
+    """Load what is to be served first, and put it into its place.
 
     Args:
         config: names the index, and says whether to wait for it.
         load: opens an engine, on a thread.
-        slot: tells callers that there is no index.
+        slot: gets the engine; tells callers until then that there is no index.
         readiness: tells everybody else, and why.
         stop: ends the waiting.
 
     Returns:
-        The engine; None if *stop* was set before there was one.
+        Whether there is an engine; not if *stop* was set before. It is not returned, since whoever keeps it keeps its
+        memory when another took its place.
 
     Raises:
         BeedexError: it can't be loaded, and is not to be waited for.
@@ -43,7 +44,7 @@ async def load_first(
     while not stop.is_set():
         began_s = time.monotonic()
         try:
-            return await asyncio.to_thread(load, config)
+            slot.put(await asyncio.to_thread(load, config))
         except BeedexError as error:
             if not config.wait_for_index:
                 raise
@@ -51,7 +52,9 @@ async def load_first(
             if str(error) != readiness.problem:
                 log.warning("waiting for an index to serve: %s", error)
             readiness.wait(str(error))
+        else:
+            return True
         pause_s = max(SECONDS_BETWEEN_LOOKS, TRIES_APART * (time.monotonic() - began_s))
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause_s)
-    return None
+    return False
