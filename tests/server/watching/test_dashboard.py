@@ -20,6 +20,7 @@ PROMETHEUS = ROOT / "deploy" / "prometheus"
 RULES = PROMETHEUS / "beedex.rules.yml"
 RULES_TEST = PROMETHEUS / "beedex.rules.test.yml"
 SCRAPE = PROMETHEUS / "prometheus.yml"
+DOCUMENTATION = ROOT / "docs" / "watching.md"
 SERVER = ROOT / "deploy" / "beedex.toml"
 
 # Prometheus gives every line of a scrape the first two, and writes `up` itself.
@@ -123,6 +124,14 @@ def test_what_a_server_tells_of_itself_is_shown_or_alerted_of(expressions, label
         re.sub(r"_(bucket|count|sum|created)$", "", name) for name in labels_by_metric if name.startswith("beedex_")
     } - {"beedex_requests", "beedex_calls"}  # where `_created` was taken off
     assert told - families == {"beedex_embedding_cache_photos"}
+
+
+def test_the_documentation_lists_every_metric(labels_by_metric):
+    told = {re.sub(r"_(bucket|count|sum)$", "", name) for name in labels_by_metric if name.startswith("beedex_")}
+    # The moment from which something is counted.
+    told = {name for name in told if not name.endswith("_created")}
+    table = "\n".join(line for line in DOCUMENTATION.read_text().splitlines() if line.startswith("| `"))
+    assert set(re.findall(r"`(beedex_\w+)`", table)) == told
 
 
 def test_the_panels_have_a_place_and_a_name_of_their_own():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -188,6 +189,26 @@ def check_refusal(error, index_dir):
     assert info.reason == "NO_INDEX"
     assert retry.retry_delay.seconds > 0
     assert str(index_dir) not in status.message
+
+
+def test_a_server_that_loads_serves_nothing_until_it_has_loaded(run, watched):
+    may_load = threading.Event()
+
+    def load(config):
+        assert may_load.wait(timeout=60)
+        return open_engine(config)
+
+    async def scenario():
+        async with (
+            watched(load=load, wait_until="bound") as server,
+            server.connect() as channel,
+            watch_health(channel) as told,
+        ):
+            assert await take_all(told) == dict.fromkeys(EVERY_SERVICE, NOT_SERVING)
+            may_load.set()
+            assert await take_all(told) == dict.fromkeys(EVERY_SERVICE, SERVING)
+
+    run(scenario)
 
 
 def test_fingerprints_that_disagree_at_the_start_are_waited_for(
