@@ -23,11 +23,13 @@ def address(tiny_gallery, tiny_bundle, tmp_path_factory):
     build_index(tiny_gallery, tiny_bundle, index)
     command = [sys.executable, "-P", "-m", "beedex.server", "--index", index, "--listen", "127.0.0.1:0"]
     command += ["--threads", "1", "--ready-file", ready_file]
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    # A pipe that nobody reads would stop the server when its log has filled it.
+    with (home / "log").open("w") as log:
+        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=log)
     try:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not ready_file.exists():
-            assert process.poll() is None, process.communicate()[1]
+            assert process.poll() is None, (home / "log").read_text()
             assert time.monotonic() < deadline, "the server did not start in time"
             time.sleep(0.05)
         yield ready_file.read_text().strip()

@@ -31,11 +31,14 @@ def run_server(index, ready_file, *options):
     """`beedex serve` in a process of its own, SERVING; yields the process and HOST:PORT."""
     command = [sys.executable, "-m", "beedex.client", "serve", "--index", index, "--listen", "127.0.0.1:0"]
     command += ["--ready-file", ready_file, *options]
-    process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A pipe that nobody reads would stop the server when its log has filled it.
+    log_file = ready_file.with_name(f"{ready_file.name}.log")
+    with log_file.open("w") as log:
+        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=log, text=True)
     try:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not ready_file.exists():
-            assert process.poll() is None, process.communicate()[1]
+            assert process.poll() is None, log_file.read_text()
             assert time.monotonic() < deadline, "the server did not start in time"
             time.sleep(0.05)
         yield process, ready_file.read_text().strip()
