@@ -34,7 +34,7 @@ from beedex.server.errors import (
     StreamLimitError,
     UnauthenticatedError,
 )
-from beedex.server.handlers import Context, Unparsable, parse_within, surround
+from beedex.server.handlers import Context, Remaking, Unparsable, parse_within, surround
 from beedex.server.work import note_failure
 
 __all__ = [
@@ -117,6 +117,9 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
     An unforeseen error goes to the log with its traceback and never to the caller.
     """
 
+    def __init__(self) -> None:
+        self._guarded = Remaking(_guard)
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
@@ -124,21 +127,22 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:  # noqa: ANN401 - a handler's messages are of any type
         """Wrap the method's handler."""
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
+        return handler if handler is None else self._guarded.apply(handler_call_details.method, handler)
 
-        @asynccontextmanager
-        async def guard(context: Context) -> AsyncIterator[None]:
-            try:
-                yield
-            except grpc.aio.AbortError:
-                raise
-            # Whatever it is, the caller gets a status and the server goes on.
-            except Exception as error:  # noqa: BLE001
-                _answer(context, judge_failure(error, handler_call_details.method))
-                _let_go(error)
 
-        return surround(parse_within(handler, _refuse_unparsable), guard)
+def _guard(method: str, handler: Any) -> Any:  # noqa: ANN401 - a handler's messages are of any type
+    @asynccontextmanager
+    async def guard(context: Context) -> AsyncIterator[None]:
+        try:
+            yield
+        except grpc.aio.AbortError:
+            raise
+        # Whatever it is, the caller gets a status and the server goes on.
+        except Exception as error:  # noqa: BLE001
+            _answer(context, judge_failure(error, method))
+            _let_go(error)
+
+    return surround(parse_within(handler, _refuse_unparsable), guard)
 
 
 def judge_failure(error: Exception, method: str) -> status_pb2.Status:

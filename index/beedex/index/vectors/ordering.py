@@ -30,7 +30,7 @@ def order_hits(found: Found, k: int) -> Hits:
 def _is_ordered(similarities: NDArray[np.float32]) -> bool:
     """Say whether no row has a tie, a cosine beyond 1, or a missing neighbor, as is so of nearly all."""
     if len(similarities) == 1 and similarities.shape[1] <= FEW:
-        # A search of a million vectors takes 100 us, the lines below 4 us, these 1 us.
+        # A search of a thousand vectors takes 7 us, the lines below 3 us, these 1 us.
         row = similarities[0].tolist()
         return row[0] <= 1 and row[-1] >= -1 and len(set(row)) == len(row)
     is_within = similarities[:, 0].max() <= 1 and similarities[:, -1].min() >= -1
@@ -48,6 +48,8 @@ def search_whole_ties(search: Callable[[int], Found], k: int, findable: int) -> 
     width = min(k + 1, findable)
     while True:
         similarities, ids = search(width)
+        if len(similarities) == 1 and _is_ordered(similarities):
+            return Hits(ids=ids[:, :k], similarities=similarities[:, :k])
         clipped = np.minimum(similarities[:, [k - 1, -1]], 1)  # (Q, 2)
         is_cut = clipped[:, 0] == clipped[:, 1]
         if width == findable or not is_cut.any():

@@ -1,5 +1,7 @@
 """Entries as messages, and what is wished of them."""
 
+from functools import lru_cache
+
 from beedex.index.entries import Entry
 from beedex.server.editing import Outcome, Wish
 from beedex.server.status import describe_failure
@@ -8,8 +10,13 @@ from beedex.v1 import index_pb2, types_pb2
 __all__ = ["pack_entry", "pack_outcome", "read_wish"]
 
 
+# Some 5 MB; replies name the same entries again and again.
+KEPT_MESSAGES = 10_000
+
+
+@lru_cache(KEPT_MESSAGES)
 def pack_entry(entry: Entry) -> types_pb2.Entry:
-    """Return what is known of an entry."""
+    """Return what is known of an entry: a message that others share, so it is not to be changed."""
     return types_pb2.Entry(
         entry_id=entry.entry_id,
         family=entry.family,

@@ -1,9 +1,9 @@
 """What a call is called: its request id and its place in a trace, as the caller's metadata says."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from uuid import uuid4
 
 __all__ = ["REQUEST_ID_KEY", "Identity", "identify_call"]
 
@@ -38,7 +38,7 @@ def identify_call(metadata: Iterable[tuple[str, str | bytes]]) -> Identity:
     texts = {key: value for key, value in metadata if isinstance(value, str)}
     given = texts.get(REQUEST_ID_KEY, "")
     return Identity(
-        request_id=given if REQUEST_ID_PATTERN.fullmatch(given) else uuid4().hex,
+        request_id=given if REQUEST_ID_PATTERN.fullmatch(given) else os.urandom(16).hex(),
         traceparent=texts.get(TRACEPARENT_KEY, ""),
         tracestate=texts.get(TRACESTATE_KEY, ""),
     )
