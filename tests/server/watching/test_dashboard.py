@@ -7,12 +7,17 @@ import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import promql_parser as promql
 import pytest
 import yaml
 
 from beedex.v1 import index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc, types_pb2
+
+# Typed as if every channel were a blocking one, where nothing is known of the channel.
+SearchStub: Any = search_pb2_grpc.SearchServiceStub
+IndexStub: Any = index_pb2_grpc.IndexServiceStub
 
 ROOT = Path(__file__).parents[3]
 DASHBOARD = ROOT / "deploy" / "grafana" / "beedex.json"
@@ -81,12 +86,12 @@ def labels_by_metric(run, watched, photos):
 
     async def scenario():
         async with watched() as server, server.connect() as channel:
-            search = search_pb2_grpc.SearchServiceStub(channel)
+            search = SearchStub(channel)
             request = search_pb2.IdentifyRequest(query=types_pb2.Query(photo=photos[0]))
             stream = search.IdentifyStream()
             await stream.write(search_pb2.IdentifyStreamRequest(request=request))
             await stream.read()
-            await index_pb2_grpc.IndexServiceStub(channel).GetStatus(index_pb2.GetStatusRequest())
+            await IndexStub(channel).GetStatus(index_pb2.GetStatusRequest())
             metrics = await server.read_metrics()
             await stream.done_writing()
             await stream.code()

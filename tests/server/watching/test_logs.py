@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+from typing import Any
 
 import grpc
 import pytest
@@ -12,6 +13,9 @@ from beedex.server.engine import open_engine
 from beedex.server.watching.identity import REQUEST_ID_KEY
 from beedex.server.watching.logs import configure_logs
 from beedex.v1 import search_pb2, search_pb2_grpc, types_pb2
+
+# Typed as if every channel were a blocking one, where nothing is known of the channel.
+SearchStub: Any = search_pb2_grpc.SearchServiceStub
 
 IDENTIFY = "/beedex.v1.SearchService/Identify"
 
@@ -41,7 +45,7 @@ async def identify(server, photo, request_id="mine-1"):
     """Ask; returns the code."""
     request = search_pb2.IdentifyRequest(query=types_pb2.Query(photo=photo))
     async with server.connect() as channel:
-        asked = search_pb2_grpc.SearchServiceStub(channel).Identify(
+        asked = SearchStub(channel).Identify(
             request, metadata=((REQUEST_ID_KEY, request_id), ("authorization", "Bearer beedex_secret"))
         )
         try:

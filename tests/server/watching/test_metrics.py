@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from datetime import datetime
+from typing import Any
 
 import grpc
 import pytest
@@ -13,6 +14,10 @@ from beedex.index.snapshots import load_manifest
 from beedex.server.config import AccessConfig, LaneConfig
 from beedex.server.watching.readiness import Phase
 from beedex.v1 import index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc, types_pb2
+
+# Typed as if every channel were a blocking one, where nothing is known of the channel.
+SearchStub: Any = search_pb2_grpc.SearchServiceStub
+IndexStub: Any = index_pb2_grpc.IndexServiceStub
 
 IDENTIFY = "/beedex.v1.SearchService/Identify"
 IDENTIFY_STREAM = "/beedex.v1.SearchService/IdentifyStream"
@@ -34,10 +39,10 @@ async def code_of(asked) -> str:
 def test_requests_are_counted_by_method_code_and_reason(run, watched, photos):
     async def scenario():
         async with watched() as server, server.connect() as channel:
-            search = search_pb2_grpc.SearchServiceStub(channel)
+            search = SearchStub(channel)
             for photo in (photos[0], photos[1], b"no photo", b""):
                 await code_of(search.Identify(ask_about(photo)))
-            await index_pb2_grpc.IndexServiceStub(channel).GetStatus(index_pb2.GetStatusRequest())
+            await IndexStub(channel).GetStatus(index_pb2.GetStatusRequest())
             return await server.read_metrics()
 
     metrics = run(scenario)
@@ -55,7 +60,7 @@ def test_a_crowd_is_counted_as_its_clients_saw_it(run, watched, photos):
     async def scenario():
         lane = LaneConfig(threads=1, capacity=2)
         async with watched(lane=lane) as server, server.connect() as channel:
-            search = search_pb2_grpc.SearchServiceStub(channel)
+            search = SearchStub(channel)
             asked = [search.Identify(ask_about(photo)) for photo in [*photos, b"no photo"] * 5]
             seen = Counter(await asyncio.gather(*map(code_of, asked)))
             metrics = await server.read_metrics()
@@ -81,7 +86,7 @@ def test_faults_are_told_of_every_method_before_there_is_one(run, watched):
 def test_every_stage_of_a_photo_is_timed(run, watched, photos):
     async def scenario():
         async with watched() as server, server.connect() as channel:
-            await search_pb2_grpc.SearchServiceStub(channel).Identify(ask_about(photos[0]))
+            await SearchStub(channel).Identify(ask_about(photos[0]))
             return await server.read_metrics()
 
     metrics = run(scenario)
@@ -100,7 +105,7 @@ def test_what_the_door_refuses_is_counted_with_its_reason(run, watched, photos, 
 
     async def scenario():
         async with watched(access=AccessConfig(tokens=tokens)) as server, server.connect() as channel:
-            search = search_pb2_grpc.SearchServiceStub(channel)
+            search = SearchStub(channel)
             assert await code_of(search.Identify(ask_about(photos[0]))) == "UNAUTHENTICATED"
             return await server.read_metrics()
 
@@ -112,7 +117,7 @@ def test_what_the_door_refuses_is_counted_with_its_reason(run, watched, photos, 
 def test_a_stream_is_one_call_of_many_requests(run, watched, photos):
     async def scenario():
         async with watched() as server, server.connect() as channel:
-            stream = search_pb2_grpc.SearchServiceStub(channel).IdentifyStream()
+            stream = SearchStub(channel).IdentifyStream()
             for photo in (photos[0], b"no photo", photos[1]):
                 await stream.write(search_pb2.IdentifyStreamRequest(request=ask_about(photo)))
                 await stream.read()
@@ -148,7 +153,7 @@ def test_probes_and_made_up_methods_are_calls_and_no_requests(run, watched):
 def test_a_photo_that_comes_again_is_a_hit_of_the_cache(run, watched, photos):
     async def scenario():
         async with watched() as server, server.connect() as channel:
-            search = search_pb2_grpc.SearchServiceStub(channel)
+            search = SearchStub(channel)
             for photo in (photos[0], photos[1], photos[0]):
                 await search.Identify(ask_about(photo))
             return await server.read_metrics()
@@ -213,7 +218,7 @@ def test_the_lane_and_the_process_are_told(run, watched):
 def test_two_servers_of_one_process_count_for_themselves(run, watched):
     async def scenario():
         async with watched() as one, watched() as other, one.connect() as channel:
-            await index_pb2_grpc.IndexServiceStub(channel).GetStatus(index_pb2.GetStatusRequest())
+            await IndexStub(channel).GetStatus(index_pb2.GetStatusRequest())
             return await one.read_metrics(), await other.read_metrics()
 
     for metrics, count in zip(run(scenario), (1, 0), strict=True):

@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 import pytest
@@ -12,6 +13,9 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 from beedex.server.engine import open_engine
 from beedex.v1 import search_pb2, search_pb2_grpc, types_pb2
+
+# Typed as if every channel were a blocking one, where nothing is known of the channel.
+SearchStub: Any = search_pb2_grpc.SearchServiceStub
 
 IDENTIFY = "beedex.v1.SearchService/Identify"
 IDENTIFY_STREAM = "beedex.v1.SearchService/IdentifyStream"
@@ -57,7 +61,7 @@ async def collect():
 async def identify(channel, photo, traceparent=None):
     metadata = () if traceparent is None else (("traceparent", traceparent),)
     request = search_pb2.IdentifyRequest(query=types_pb2.Query(photo=photo))
-    await search_pb2_grpc.SearchServiceStub(channel).Identify(request, metadata=metadata)
+    await SearchStub(channel).Identify(request, metadata=metadata)
 
 
 def test_a_request_is_a_span_in_its_callers_trace_with_a_span_for_each_stage(run, watched, photos):
@@ -118,7 +122,7 @@ def test_each_item_of_a_stream_is_a_span(run, watched, photos):
     async def scenario():
         async with collect() as (collector, endpoint):
             async with watched(watch={"traces_endpoint": endpoint}) as server, server.connect() as channel:
-                stream = search_pb2_grpc.SearchServiceStub(channel).IdentifyStream(metadata=(("traceparent", SAMPLED),))
+                stream = SearchStub(channel).IdentifyStream(metadata=(("traceparent", SAMPLED),))
                 for photo in photos[:3]:
                     request = search_pb2.IdentifyRequest(query=types_pb2.Query(photo=photo))
                     await stream.write(search_pb2.IdentifyStreamRequest(request=request))

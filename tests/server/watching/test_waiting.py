@@ -22,6 +22,10 @@ from beedex.server.lifecycle import SERVICE_NAMES
 from beedex.server.status import STATUS_KEY
 from beedex.v1 import index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc, types_pb2
 
+# Typed as if every channel were a blocking one, where nothing is known of the channel.
+SearchStub: Any = search_pb2_grpc.SearchServiceStub
+IndexStub: Any = index_pb2_grpc.IndexServiceStub
+
 # Its stubs know of no asynchronous channels.
 untyped_health_pb2_grpc: Any = health_pb2_grpc
 
@@ -90,9 +94,7 @@ async def wait_until_mended(server):
 
 
 async def ask_about(channel, photo):
-    return await search_pb2_grpc.SearchServiceStub(channel).Identify(
-        search_pb2.IdentifyRequest(query=types_pb2.Query(photo=photo))
-    )
+    return await SearchStub(channel).Identify(search_pb2.IdentifyRequest(query=types_pb2.Query(photo=photo)))
 
 
 def exchange_card(index_dir, other):
@@ -301,7 +303,7 @@ def test_status_of_a_waiting_server_is_unavailable_too(run, waiting, index_dir):
         async with waiting(index_dir) as (server, channel, _):
             await wait_for_problem(server, "expected an index")
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await index_pb2_grpc.IndexServiceStub(channel).GetStatus(index_pb2.GetStatusRequest())
+                await IndexStub(channel).GetStatus(index_pb2.GetStatusRequest())
             check_refusal(caught.value, index_dir)
 
     run(scenario)
