@@ -217,7 +217,7 @@ def _judge(ended: Call | Work, call: Call, context: Context, error: BaseExceptio
     """
     match error:
         case None:
-            # Whoever refuses a work notes it with its reason; those who don't know of works tell the call's context only.
+            # Whoever refuses a work notes it with its reason; those who don't know of works tell the call's context.
             if ended.code is grpc.StatusCode.OK:
                 ended.code = context.code() or grpc.StatusCode.OK
             if call.is_late and ended.code is grpc.StatusCode.OK:
