@@ -7,12 +7,14 @@ import signal
 import socket
 import threading
 import urllib.request
+from contextlib import suppress
 
 import pytest
 
 from beedex.server.config import WatchConfig
 from beedex.server.engine import open_engine
 from beedex.server.errors import ListenError
+from beedex.server.watching import endpoint
 
 
 def test_a_loading_server_lives_and_is_not_ready_until_it_serves(run, watched):
@@ -61,6 +63,22 @@ def test_what_is_not_there_is_not_found_and_nothing_can_be_changed(run, watched)
 
     for status, _, _ in run(scenario):
         assert status == 404
+
+
+def test_who_connects_and_says_nothing_or_half_of_it_is_cut_off(run, watched, monkeypatch):
+    monkeypatch.setattr(endpoint, "MOST_CONNECTED_S", 0.1)
+
+    async def scenario():
+        async with watched() as server:
+            for said in (b"", b"GET /metrics HTTP/1.1\r\nHost: "):
+                reader, writer = await asyncio.open_connection(*server.http.split(":"))
+                writer.write(said)
+                with suppress(ConnectionResetError):
+                    assert await reader.read() == b""
+                writer.close()
+            return await server.get("/livez")
+
+    assert run(scenario)[0] == 200
 
 
 def test_http_is_off_unless_it_is_asked_for():

@@ -14,6 +14,7 @@ from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from beedex.server.access.exposure import is_reachable_from_elsewhere
 from beedex.server.errors import ListenError
@@ -31,6 +32,10 @@ MOST_CLOSING_S = 2
 
 # Prometheus and a few probes, with room for those that don't let go.
 MOST_CONNECTIONS = 100
+
+# How long a connection may last, whatever is done with it. uvicorn itself waits for ever for a request that doesn't
+# come.
+MOST_CONNECTED_S = 30.0
 
 
 def make_routes(readiness: "Readiness", slot: "EngineSlot", registry: CollectorRegistry) -> list[Route]:
@@ -98,7 +103,7 @@ class HttpEndpoint:
                 log_config=None,
                 access_log=False,
                 lifespan="off",
-                http="h11",
+                http=_BoundedConnection,
                 ws="none",
                 server_header=False,
                 limit_concurrency=MOST_CONNECTIONS,
@@ -117,6 +122,20 @@ class HttpEndpoint:
         if self._serving is not None:
             await self._serving
         self._socket.close()
+
+
+class _BoundedConnection(H11Protocol):
+    """A connection that ends after a while."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        """Begin."""
+        super().connection_made(transport)
+        self._end = self.loop.call_later(MOST_CONNECTED_S, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self._end.cancel()
+        super().connection_lost(exc)
 
 
 class _EmbeddedServer(uvicorn.Server):
