@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["ERRORS", "EXTRA", "NEEDS", "app", "serve_app"]
 
 EXTRA = "server"
-NEEDS: tuple[str, ...] = ("PIL", "faiss", "grpc_health", "grpc_reflection", "openvino", "pydantic", "tomlkit")
+NEEDS: tuple[str, ...] = (
+    *("PIL", "faiss", "grpc_health", "grpc_reflection", "openvino", "prometheus_client", "pydantic"),
+    *("pythonjsonlogger", "starlette", "tomlkit", "uvicorn"),
+)
 ERRORS: tuple[type[Exception], ...] = (BeedexError,)
 
 EXAMPLE = "Example: beedex serve --config beedex.toml --listen 127.0.0.1:50051 --set lane.capacity=32"
