@@ -1,5 +1,6 @@
 # make demo   sets everything up and runs the main job on photos that beedex draws itself
 # make test   sets everything up and runs the tests
+# make fuzz   fuzzes decoding and request handling, guided by coverage, FUZZ_SECONDS=60 each
 # make check  lint, types, layers, protocol, and the wheel
 # make proto  writes the Python of the .proto files again
 # make lock   resolves the dependencies again
@@ -9,12 +10,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 TRITON := build/triton
 HOME_OF_DEMO ?= beedex-demo
+FUZZ_SECONDS ?= 60
 # googleapis-common-protos brings the .proto files that ours import.
 GOOGLEAPIS = $$($(BIN)/python -c "import google.rpc, pathlib; print(pathlib.Path(google.rpc.__path__[0]).parents[1])")
 PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(GOOGLEAPIS) \
 	--python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=$(1) protos/beedex/v1/*.proto protos/beedex/oip/*.proto
 
-.PHONY: setup demo test check proto proto-check proto-lint wheel-check promtool lock clean
+.PHONY: setup demo test fuzz check proto proto-check proto-lint wheel-check promtool lock clean
 
 setup: $(VENV)/ready
 
@@ -46,6 +48,12 @@ check: setup proto-check proto-lint wheel-check
 	$(BIN)/mypy
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# For as many seconds as FUZZ_SECONDS says; what is found is left in build/fuzz.
+fuzz: setup
+	mkdir -p build/fuzz
+	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_decode.py -max_total_time=$(FUZZ_SECONDS)
+	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_requests.py -max_total_time=$(FUZZ_SECONDS)
 
 proto: setup
 	$(call PROTOC,protos)

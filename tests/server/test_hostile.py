@@ -87,6 +87,13 @@ def read_info(detail):
     return info if detail.Unpack(info) else None
 
 
+def read_item_reason(reply):
+    """The reason of an item's ErrorInfo; "OK" if the item has no error."""
+    info = error_details_pb2.ErrorInfo()
+    _ = reply.HasField("error") and reply.error.details[0].Unpack(info)
+    return info.reason or "OK"
+
+
 def ask(**fields):
     return search_pb2.IdentifyRequest(query=types_pb2.Query(**fields))
 
@@ -343,7 +350,7 @@ def test_hostile_entries_are_refused_one_by_one(channel):
     )
     upsert = channel.unary_unary(UPSERT, response_deserializer=index_pb2.UpsertEntriesResponse.FromString)
     outcomes = upsert(request.SerializeToString(), timeout=TIMEOUT_S).outcomes
-    reasons = [read_info(outcome.error.details[0]).reason for outcome in outcomes]
+    reasons = [read_item_reason(outcome) for outcome in outcomes]
 
     assert dict(zip(ENTRIES, reasons, strict=True)) == {name: reason for name, (_, reason) in ENTRIES.items()}
 
@@ -352,10 +359,10 @@ def stream(channel, items):
     """Send items, each a message or bytes; return the outcomes' reasons, and the stream's code and reason."""
     data = (item if isinstance(item, bytes) else item.SerializeToString() for item in items)
     parse = search_pb2.IdentifyStreamResponse.FromString
-    outcomes = []
+    outcomes: list[str] = []
     try:
         replies = channel.stream_stream(STREAM, response_deserializer=parse)(data, timeout=TIMEOUT_S)
-        outcomes.extend(read_info(r.error.details[0]).reason if r.HasField("error") else "OK" for r in replies)
+        outcomes.extend(read_item_reason(reply) for reply in replies)
     except grpc.RpcError as error:
         failure: Any = error
         return outcomes, failure.code(), read_reason(failure)
@@ -374,8 +381,7 @@ def test_every_hostile_photo_of_a_stream_fails_alone(channel):
 
     assert {reply.correlation_id for reply in replies} == {name for name, _ in photos}
     for reply in replies:
-        reason = read_info(reply.error.details[0]).reason if reply.HasField("error") else "OK"
-        assert reason in PHOTOS[reply.correlation_id][1]
+        assert read_item_reason(reply) in PHOTOS[reply.correlation_id][1]
 
 
 def test_a_stream_of_more_items_than_allowed_is_ended_after_answering_those(channel):
