@@ -119,14 +119,15 @@ def weigh_families(
         array([0.5 , 0.73, 0.5 ])
     """
     own: dict[str, list[float]] = {family: [] for family in sizes}
-    wanted = sum(min(size, PHOTOS_OF_EVIDENCE) for size in sizes.values())
+    unfilled = dict(own)
     for similarity, family in zip(similarities.tolist(), families, strict=True):
-        nearest = own[family]
-        if len(nearest) < PHOTOS_OF_EVIDENCE:
+        nearest = unfilled.get(family)
+        if nearest is not None:
             nearest.append(similarity)
-            wanted -= 1
-            if not wanted:
-                break
+            if len(nearest) == PHOTOS_OF_EVIDENCE:
+                del unfilled[family]
+                if not unfilled:
+                    break
     farthest = float(similarities[-1])
     evidence = np.empty(len(sizes))
     for i, (family, size) in enumerate(sizes.items()):

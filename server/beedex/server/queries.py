@@ -1,5 +1,6 @@
 """What a request asks, checked: one error for each way in which it can be wrong."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -181,7 +182,9 @@ def unpack_vector(message: types_pb2.Vector, dimension: int) -> NDArray[np.float
             received=len(message.values),
         )
     vector = np.frombuffer(message.values, dtype="<f4").astype(np.float64)  # (D,)
-    if not np.isfinite(vector).all():
+    # In float64, in which the squares of float32 numbers neither overflow nor vanish.
+    norm = math.sqrt(np.vdot(vector, vector))
+    if not math.isfinite(norm):
         position = int(np.flatnonzero(~np.isfinite(vector))[0])
         raise _refuse_vector(
             "NOT_FINITE",
@@ -190,8 +193,6 @@ def unpack_vector(message: types_pb2.Vector, dimension: int) -> NDArray[np.float
             position=position,
             received=vector[position],
         )
-    # In float64, in which the squares of float32 numbers neither overflow nor vanish.
-    norm = np.linalg.norm(vector)
     if norm == 0:
         raise _refuse_vector("ZERO_VECTOR", "the vector is zero and so has no direction: expected any other")
     return (vector / norm).astype(np.float32)
