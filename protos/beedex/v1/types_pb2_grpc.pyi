@@ -12,6 +12,7 @@ Beside what its comment lists, every RPC may end in:
 INVALID_ARGUMENT: the request's bytes are not its message (MALFORMED_MESSAGE).
 RESOURCE_EXHAUSTED: the metadata is larger than Limits.max_metadata_bytes (refused by gRPC itself, without ErrorInfo).
 DEADLINE_EXCEEDED: the deadline passed (told by gRPC itself, without ErrorInfo).
+UNAVAILABLE: no server can be reached (told by gRPC itself, without ErrorInfo).
 CANCELLED: the caller went away.
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from beedex.server.errors import IdleError
-from beedex.server.handlers import Context, send_replies
+from beedex.server.handlers import Context, Remaking, send_replies
 
 __all__ = ["PatienceInterceptor", "refuse_idle"]
 
@@ -24,6 +24,7 @@ class PatienceInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, most_s: float) -> None:
         self._most_s = most_s
+        self._sending = Remaking(lambda _method, handler: send_replies(handler, self._send))
 
     async def intercept_service(
         self,
@@ -32,7 +33,7 @@ class PatienceInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:  # noqa: ANN401 - a handler's messages are of any type
         """Send the replies of a method that yields them."""
         handler = await continuation(handler_call_details)
-        return handler if handler is None else send_replies(handler, self._send)
+        return handler if handler is None else self._sending.apply(handler_call_details.method, handler)
 
     async def _send(self, context: Context, reply: object) -> None:
         try:
