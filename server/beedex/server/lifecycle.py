@@ -23,7 +23,7 @@ from beedex.server.errors import ListenError
 from beedex.server.following import Follower
 from beedex.server.health import SERVICE_NAME as HEALTH_NAME
 from beedex.server.health import HealthServicer
-from beedex.server.memory import return_freed_blocks
+from beedex.server.memory import leave_libraries_alone, return_freed_blocks
 from beedex.server.patience import PatienceInterceptor
 from beedex.server.services.embedding import EmbeddingService
 from beedex.server.services.index import IndexService
@@ -223,6 +223,7 @@ async def serve_until_signal(
 ) -> None:
     """Serve until SIGTERM or SIGINT, in a process of the server's own; see `serve`."""
     return_freed_blocks()
+    leave_libraries_alone()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
