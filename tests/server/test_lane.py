@@ -1,60 +1,14 @@
-"""The embedding lane, driven by hand: the test decides when a stage finishes and what time it is."""
+"""The embedding lane, driven by hand: its stages, its bound, and who leaves it before the end."""
 
 import asyncio
-from concurrent.futures import Future
-from typing import Any
 
 import numpy as np
 import pytest
+from tests.server.lane_driver import make_lane, run, settle
 
 from beedex.index.errors import PhotoError, PhotoReason
 from beedex.server.errors import LaneFullError, LateError
-from beedex.server.lane import EmbeddingLane
 from beedex.server.stages import ThreadedDecoder
-
-
-class HandDriven:
-    """A stage whose work the test finishes."""
-
-    def __init__(self, parallelism):
-        self.parallelism: int = parallelism
-        self.started: list[tuple[Any, Future[Any]]] = []
-
-    def submit(self, work: Any, /) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_running_or_notify_cancel()
-        self.started.append((work, future))
-        return future
-
-    def finish(self, number, product):
-        self.started[number][1].set_result(product)
-
-    def works(self):
-        return [work for work, _ in self.started]
-
-
-class Clock:
-    def __init__(self):
-        self.now = 100.0
-
-    def __call__(self):
-        return self.now
-
-
-def run(scenario):
-    """Run it; a lane that forgets someone fails the test instead of hanging it."""
-    return asyncio.run(asyncio.wait_for(scenario(), timeout=20))
-
-
-async def settle():
-    """Let everything run that can run now: callbacks from futures take a few turns of the loop."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-def make_lane(*, decoders=1, embedders=1, capacity=8):
-    decoder, embedder, clock = HandDriven(decoders), HandDriven(embedders), Clock()
-    return EmbeddingLane(decoder, embedder, capacity=capacity, clock=clock), decoder, embedder, clock
 
 
 def test_a_photo_is_decoded_and_then_embedded():

@@ -12,9 +12,9 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,7 @@ class _Journey(Generic[Embedded]):
     deadline: float
     digest: bytes | None
     callers: int = 0
-    task: "asyncio.Task[Embedded]" = field(init=False)
+    task: "asyncio.Task[Embedded] | None" = None
 
 
 class EmbeddingLane(Generic[Embedded]):
@@ -177,14 +177,15 @@ class EmbeddingLane(Generic[Embedded]):
             )
 
     async def _await(self, journey: "_Journey[Embedded]") -> Embedded:
+        task = cast("asyncio.Task[Embedded]", journey.task)  # it is there for as long as the journey can be found
         journey.callers += 1
         try:
-            return await asyncio.shield(journey.task)
+            return await asyncio.shield(task)
         finally:
             journey.callers -= 1
             if journey.callers == 0:
                 self._forget(journey)
-                journey.task.cancel()
+                task.cancel()
 
     async def _await_others(self, journey: "_Journey[Embedded]", deadline: float) -> Embedded:
         """Wait for what another caller's photo becomes, which goes on if that caller leaves."""
@@ -221,6 +222,9 @@ class EmbeddingLane(Generic[Embedded]):
         self._line.leave(journey.turn)
         # asyncio complains of errors that nobody asks for; here their callers are gone.
         _ = task.cancelled() or task.exception()
+        # An error holds the frames that it went through, and one of them the journey: the photo would stay with them
+        # until the garbage collector comes by.
+        journey.task = None
 
     def _forget(self, journey: "_Journey[Embedded]") -> None:
         if journey.digest is not None and self._under_way.get(journey.digest) is journey:
