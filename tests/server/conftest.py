@@ -66,7 +66,7 @@ def channel(address):
         yield channel
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def serving(tiny_index):
     """A server in the running event loop: `async with serving(load=...) as (address, stop, task)`."""
 

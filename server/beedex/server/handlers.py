@@ -78,7 +78,12 @@ def send_replies(handler: Any, send: Sender) -> Any:  # noqa: ANN401 - see above
 
     async def answer(request: object, context: Context) -> None:
         async with aclosing(method(request, context)) as replies:
+            is_first = True
             async for reply in replies:
+                if is_first:
+                    # A first reply that isn't sent to its end would otherwise leave gRPC unable to send the status.
+                    await context.send_initial_metadata(())
+                    is_first = False
                 await send(context, reply)
 
     return _remake(handler, answer, handler.request_deserializer)
