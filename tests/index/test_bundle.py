@@ -10,6 +10,7 @@ import pytest
 from beedex.index.bundle import CARD_NAME, load_bundle
 from beedex.index.errors import BundleError
 from beedex.index.familiarity import FAMILIARITY_NAME, Familiarity
+from beedex.index.sealing import render_sealed
 
 
 @pytest.fixture
@@ -50,6 +51,16 @@ def test_a_missing_file_is_named(bundle_copy: Path, name: str) -> None:
     (bundle_copy / name).unlink()
 
     with pytest.raises(BundleError, match=name):
+        load_bundle(bundle_copy)
+
+
+@pytest.mark.parametrize("name", ["model.xml", "model.bin"])
+def test_a_card_that_lists_no_network_is_refused(bundle_copy: Path, name: str) -> None:
+    card = load_bundle(bundle_copy).card
+    files = {file: sha256 for file, sha256 in card.files.items() if file != name}
+    (bundle_copy / CARD_NAME).write_bytes(render_sealed(card.model_copy(update={"files": files})))
+
+    with pytest.raises(BundleError, match=f"its card lists no {name}"):
         load_bundle(bundle_copy)
 
 

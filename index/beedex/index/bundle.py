@@ -14,6 +14,7 @@ The fingerprint is the sha256 of what decides a vector: both IR files and the pr
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -43,6 +44,7 @@ SCHEMA_VERSION: Literal[1] = 1
 CARD_NAME = "embedder.json"
 NETWORK_NAME = "model.xml"
 NETWORK_WEIGHTS_NAME = "model.bin"
+NETWORK_NAMES = (NETWORK_NAME, NETWORK_WEIGHTS_NAME)
 KERAS_NAME = "model.keras"
 GALLERY_NAME = "gallery.json"
 REPORT_NAME = "report/report.html"
@@ -156,9 +158,14 @@ def _read_familiarity(path: Path, sha256: str) -> Familiarity:
 
 def compute_fingerprint(directory: Path, preprocessing: Preprocessing) -> str:
     """Return the sha256 that names the embedder in *directory*: its IR files and how photos are prepared for it."""
+    return _combine({name: sha256_file(directory / name) for name in NETWORK_NAMES}, preprocessing)
+
+
+def _combine(files: Mapping[str, str], preprocessing: Preprocessing) -> str:
+    """Return the fingerprint, given the sha256 of at least the IR files by name."""
     digest = hashlib.sha256()
-    for name in (NETWORK_NAME, NETWORK_WEIGHTS_NAME):
-        digest.update(bytes.fromhex(sha256_file(directory / name)))
+    for name in NETWORK_NAMES:
+        digest.update(bytes.fromhex(files[name]))
     digest.update(json.dumps(preprocessing.model_dump(mode="json"), sort_keys=True).encode())
     return digest.hexdigest()
 
@@ -194,6 +201,9 @@ def load_bundle(path: Path, *, verify: bool = True) -> Bundle:
         BundleError: it is no bundle, of another version, incomplete or damaged.
     """
     card = _read_card(path)
+    for name in NETWORK_NAMES:
+        if name not in card.files:
+            raise BundleError(f"the embedder bundle {path} is incomplete: its card lists no {name}; train again")
     for name, expected in card.files.items():
         file = path / name
         if not file.resolve().is_relative_to(path.resolve()):
@@ -207,7 +217,8 @@ def load_bundle(path: Path, *, verify: bool = True) -> Bundle:
                 f"the embedder bundle {path} is damaged: {name} should have sha256 {expected[:12]}, "
                 f"has {received[:12]}; copy it again or train again"
             )
-    if verify and (received := compute_fingerprint(path, card.preprocessing)) != card.fingerprint:
+    # By what the card says of the files, now that this is known to be so.
+    if verify and (received := _combine(card.files, card.preprocessing)) != card.fingerprint:
         raise BundleError(
             f"the embedder bundle {path} names fingerprint {card.fingerprint[:12]}, but its files "
             f"make {received[:12]}; copy it again or train again"

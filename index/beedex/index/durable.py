@@ -17,20 +17,14 @@ from pathlib import Path
 
 __all__ = ["create_file", "make_directory", "replace_file", "sha256_file", "write_directory"]
 
-# One read call's size: a file of any size is hashed in a megabyte of memory.
-READ_CHUNK_BYTES = 1 << 20
-
 PARTIAL_SUFFIX = ".partial"
 REPLACED_SUFFIX = ".replaced"
 
 
 def sha256_file(path: Path) -> str:
-    """Return the sha256 of a file's bytes as 64 hex digits, reading it in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(READ_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+    """Return the sha256 of a file's bytes as 64 hex digits, reading it in pieces into the same memory."""
+    with path.open("rb", buffering=0) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_directory(path: Path) -> None:
