@@ -27,7 +27,7 @@ from beedex.server.queries import refuse_unknown_entry
 from beedex.server.stages import ThreadedDecoder
 from beedex.server.work import Stage, note_stage
 
-__all__ = ["Engine", "EngineSlot", "open_engine"]
+__all__ = ["Engine", "EngineSlot", "equip_engine", "open_engine"]
 
 # How soon a caller may ask again while the server loads: InceptionV3 compiles in about a second.
 LOADING_RETRY_AFTER_S = 1.0
@@ -198,7 +198,15 @@ def open_engine(config: ServerConfig) -> Engine:
         BundleError: the embedder can't be used.
         FingerprintMismatchError: the snapshot was made by another embedder.
     """
-    searcher = Searcher.open(config.index_dir)
+    return equip_engine(config, Searcher.open(config.index_dir))
+
+
+def equip_engine(config: ServerConfig, searcher: Searcher) -> Engine:
+    """Open what an engine has beside its searcher, as `open_engine` does.
+
+    Raises:
+        BundleError: the embedder can't be used.
+    """
     # The searcher read only the card; a network that is run has every byte checked.
     bundle = load_bundle(searcher.bundle.path)
     embedder = Embedder.open(bundle, threads=config.lane.threads)

@@ -20,7 +20,7 @@ from beedex.index.searcher import Searcher
 from beedex.index.snapshots import Snapshot, load_manifest, load_snapshot
 from beedex.index.versions import require_current, stamp_pointer
 from beedex.server.config import ServerConfig
-from beedex.server.engine import Engine, EngineSlot
+from beedex.server.engine import Engine, EngineSlot, equip_engine
 from beedex.server.traffic import TrafficWatch
 from beedex.server.watching.readiness import Readiness
 
@@ -82,11 +82,36 @@ class Follower:
         async with self._looking:
             await self._look()
 
-    async def _look(self) -> None:
+    async def turn(self, point: Callable[[], Engine]) -> None:
+        """Have another snapshot made the current one, and serve it.
+
+        Args:
+            point: makes it the current one, on a thread, and returns what `prepare` gave for it, so that nothing is
+                read and compiled again.
+        """
+        async with self._looking:
+            await self._look(prepared=await asyncio.to_thread(point))
+
+    def prepare(self, version: int) -> Engine:
+        """Open a snapshot of the index beside what is served, with every byte checked. Blocks.
+
+        Raises:
+            SnapshotError: it is missing or damaged.
+            BundleError: its embedder is.
+            FingerprintMismatchError: the embedder that stands under its name is another one.
+        """
+        directory, engine = self._config.index_dir, self._slot.current
+        snapshot = load_snapshot(directory, version)
+        if snapshot.manifest.fingerprint == engine.fingerprint:
+            return self._renew(engine, snapshot, [])
+        bundle = load_bundle(locate_embedder(directory, snapshot.manifest.fingerprint), verify=False)
+        return equip_engine(self._config, Searcher(snapshot, bundle))
+
+    async def _look(self, *, prepared: Engine | None = None) -> None:
         engine = self._slot.current
         try:
             state = await asyncio.to_thread(self._read_state, engine)
-            fresh = engine if state == self._state else await self._try(state, engine)
+            fresh = engine if state == self._state else await self._try(state, engine, prepared)
         except BeedexError as error:
             self._complain(str(error), engine)
             return
@@ -102,25 +127,26 @@ class Follower:
             log.info("serving snapshot %d now, %d before", fresh.snapshot_version, engine.snapshot_version)
         if fresh.embedder is not engine.embedder:
             # Apart, since the work at hand may be waiting for this look.
-            leaving = asyncio.create_task(self._leave(engine))
+            leaving = asyncio.create_task(self._leave([engine]))
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
 
-    async def _try(self, state: tuple[object, ...], engine: Engine) -> Engine | None:
+    async def _try(self, state: tuple[object, ...], engine: Engine, prepared: Engine | None) -> Engine | None:
         """Open the index in *state*; None if it was refused in the same state not long ago."""
         began_s = time.monotonic()
         if state == self._refused_state and began_s < self._next_try_s:
             return None
         try:
-            return await asyncio.to_thread(self._open, engine)
+            return await asyncio.to_thread(self._open, engine, prepared)
         except BeedexError:
             ended_s = time.monotonic()
             self._refused_state, self._next_try_s = state, ended_s + TRIES_APART * (ended_s - began_s)
             raise
 
-    async def _leave(self, engine: Engine) -> None:
+    async def _leave(self, engine: list[Engine]) -> None:
+        """Close and free the engine in the list when nobody needs it any more: on a thread, for that takes 20 ms."""
         await self._traffic.wait_for_present()
-        await asyncio.to_thread(engine.close)
+        await asyncio.to_thread(lambda: engine.pop().close())
 
     async def close(self) -> None:
         """Close the file of changes, and wait for the embedders that were left."""
@@ -137,7 +163,7 @@ class Follower:
             _stamp(locate_embedder(directory, engine.fingerprint) / CARD_NAME),
         )
 
-    def _open(self, engine: Engine) -> Engine:
+    def _open(self, engine: Engine, prepared: Engine | None) -> Engine:
         # Before the snapshot: a build settles changes once they are part of the current one.
         changes = [change for change in self.changes.read() if not change.is_settled]
         directory = self._config.index_dir
@@ -145,6 +171,8 @@ class Follower:
         # By the manifest and not by its number: where the newest snapshots were deleted, their numbers come again.
         if manifest == engine.searcher.snapshot.manifest:
             return self._renew(engine, engine.searcher.snapshot, changes)
+        if prepared is not None and manifest == prepared.searcher.snapshot.manifest:
+            return self._renew(prepared, prepared.searcher.snapshot, changes)
         if manifest.fingerprint != engine.fingerprint:
             return self._load(self._config)
         snapshot = load_snapshot(directory, manifest.version, expected_fingerprint=engine.fingerprint)

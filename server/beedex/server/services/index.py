@@ -101,7 +101,7 @@ class IndexService(index_pb2_grpc.IndexServiceServicer):
                 reason="VERSION_MISSING",
                 field="version",
             )
-        await self._activation.activate(request.version, engine)
+        await self._activation.activate(request.version)
         return index_pb2.ActivateSnapshotResponse(
             former_version=engine.snapshot_version, origin=describe_origin(self._slot.current)
         )
@@ -112,7 +112,7 @@ class IndexService(index_pb2_grpc.IndexServiceServicer):
         """Serve the snapshot before."""
         del context
         engine = take_engine(self._slot, request.expectation)
-        await self._activation.roll_back(engine)
+        await self._activation.roll_back()
         return index_pb2.RollbackSnapshotResponse(
             former_version=engine.snapshot_version, origin=describe_origin(self._slot.current)
         )
