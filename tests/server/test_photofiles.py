@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import logging
 import os
 from pathlib import Path
 
@@ -14,10 +15,14 @@ from PIL import Image
 from beedex.index.changes import locate_photo
 from beedex.index.entries import Entry
 from beedex.index.photos import decode
+from beedex.index.rebuild import build_index
 from beedex.server.config import LimitsConfig, ServerConfig
 from beedex.server.errors import PhotoNotAvailableError
 from beedex.server.photofiles import CHUNK_BYTES, PIECE_BYTES, PhotoFiles
 from beedex.v1 import search_pb2, search_pb2_grpc, types_pb2
+
+# Less than a photo lies between server and caller, of which gRPC otherwise keeps more and more.
+SMALL_WINDOW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65535))
 
 EXIF_ORIENTATION = 0x0112
 TURNED_RIGHT = 6
@@ -307,3 +312,27 @@ def test_a_photo_is_fetched_over_the_wire_with_what_is_known_of_it(serving, tiny
     data = b"".join(reply.chunk for reply in shrunk[1:])
     assert max(decode(data).shape) == 32
     assert (shrunk[0].header.size_bytes, shrunk[0].header.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_callers_who_go_away_while_a_photo_is_sent_are_no_fault(serving, tiny_bundle, home, caplog):
+    data = encode(draw_noise(1200, 1200))
+    (home / "gallery/amber").mkdir()
+    (home / "gallery/amber/bee.png").write_bytes(data)
+    build_index(home / "gallery", tiny_bundle, home / "index")
+    request = search_pb2.GetPhotoRequest(entry_id=hashlib.sha256(data).hexdigest()[:16])
+
+    async def scenario():
+        async with (
+            serving(index_dir=home / "index", gallery_dir=home / "gallery") as (address, _, _),
+            grpc.aio.insecure_channel(address, SMALL_WINDOW) as channel,
+        ):
+            stub = search_pb2_grpc.SearchServiceStub(channel)
+            for _ in range(50):
+                call = stub.GetPhoto(request)
+                await call.read()
+                await call.read()
+                call.cancel()
+
+    asyncio.run(scenario())
+
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []

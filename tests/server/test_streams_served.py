@@ -27,9 +27,14 @@ SMALL_WINDOW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 6553
 
 
 def run(scenario) -> Any:
+    """Run it to its end, after which nothing of the server's is left to do."""
+
     async def bounded():
         async with asyncio.timeout(TIMEOUT_S):
-            return await scenario()
+            result = await scenario()
+        coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
+        assert [each for each in coroutines if "beedex/server" in each.cr_code.co_filename] == []
+        return result
 
     return asyncio.run(bounded())
 

@@ -15,8 +15,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 # Is entered before the method begins and left when it has ended, by an exception if that ended it.
 Surrounding = Callable[[Context], AbstractAsyncContextManager[object]]
 
-# Sends one reply, and returns when the next may be made.
-Sender = Callable[[Context, object], Awaitable[None]]
+# Waits until gRPC has sent something, for as long as that may take.
+Sender = Callable[[Awaitable[None]], Awaitable[None]]
 
 # Of any messages: (request, or an iterator of requests; context) to a coroutine or an async generator.
 Method = Callable[[Any, Context], Any]
@@ -81,10 +81,10 @@ def send_replies(handler: Any, send: Sender) -> Any:  # noqa: ANN401 - see above
             is_first = True
             async for reply in replies:
                 if is_first:
-                    # A first reply that isn't sent to its end would otherwise leave gRPC unable to send the status.
-                    await context.send_initial_metadata(())
+                    # Else a first reply that isn't sent to its end leaves gRPC unable to send the status.
+                    await send(context.send_initial_metadata(()))
                     is_first = False
-                await send(context, reply)
+                await send(context.write(reply))
 
     return _remake(handler, answer, handler.request_deserializer)
 

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from beedex.server.errors import IdleError
-from beedex.server.handlers import Context, Remaking, send_replies
+from beedex.server.handlers import Remaking, send_replies
 
 __all__ = ["PatienceInterceptor", "refuse_idle"]
 
@@ -35,12 +35,15 @@ class PatienceInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         return handler if handler is None else self._sending.apply(handler_call_details.method, handler)
 
-    async def _send(self, context: Context, reply: object) -> None:
+    async def _send(self, sending: Awaitable[None]) -> None:
         try:
             async with asyncio.timeout(self._most_s):
-                await context.write(reply)
+                await sending
         except TimeoutError as error:
             raise refuse_idle(self._most_s, "took no answer") from error
+        except grpc.aio.InternalError as error:
+            # The call has ended, of which gRPC tells this task in a moment.
+            raise asyncio.CancelledError from error
 
 
 def refuse_idle(most_s: float, what: str) -> IdleError:
