@@ -28,10 +28,6 @@ from beedex.server.work import Stage, note_cache, note_stage
 
 __all__ = ["EmbeddingLane"]
 
-# A photo is admitted if it is expected to be done by this share of the time that its caller waits: work takes longer
-# than expected about as often as it takes less.
-ADMITTED_SHARE = 0.8
-
 Embedded = TypeVar("Embedded")
 
 
@@ -42,6 +38,8 @@ class _Journey(Generic[Embedded]):
     turn: Turn
     deadline: float
     digest: bytes | None
+    arrived_s: float
+    expected_s: float
     callers: int = 0
     task: "asyncio.Task[Embedded] | None" = None
 
@@ -148,16 +146,17 @@ class EmbeddingLane(Generic[Embedded]):
         flow: object | None,
         digest: bytes | None = None,
     ) -> "_Journey[Embedded]":
+        now_s, expected_s = self._clock(), self.expected_wait_s
         if flow is None:
-            self._check_door(deadline)
-        turn = self._line.join(flow)
-        journey = _Journey[Embedded](turn=turn, deadline=deadline, digest=digest)
+            self._check_door(expected_s, deadline - now_s)
+        journey = _Journey[Embedded](
+            turn=self._line.join(flow), deadline=deadline, digest=digest, arrived_s=now_s, expected_s=expected_s
+        )
         journey.task = asyncio.create_task(self._travel(journey, work))
         journey.task.add_done_callback(partial(self._end, journey))
         return journey
 
-    def _check_door(self, deadline: float) -> None:
-        expected_s, time_left_s = self.expected_wait_s, deadline - self._clock()
+    def _check_door(self, expected_s: float, time_left_s: float) -> None:
         if self.depth >= self.capacity:
             raise LaneFullError(
                 f"too many photos are waiting: expected fewer than {self.capacity}, found {self.depth}; "
@@ -167,13 +166,13 @@ class EmbeddingLane(Generic[Embedded]):
                 retry_after_s=expected_s,
             )
         # In an empty lane it costs nobody anything to try, and what was expected too pessimistically is learnt anew.
-        if self._line.busy and expected_s > ADMITTED_SHARE * time_left_s:
+        if self._line.busy and expected_s * self._pace.margin > time_left_s:
             raise DeadlineTooNearError(
                 f"the photo's turn would come too late: expected to be done in {expected_s:.2f} s, the deadline is in "
                 f"{time_left_s:.2f} s; allow more time, or try again when fewer photos are waiting",
                 reason="DEADLINE_TOO_NEAR",
                 values={"expected_s": f"{expected_s:.3f}", "time_left_s": f"{time_left_s:.3f}"},
-                retry_after_s=max(expected_s - time_left_s, self._pace.interval_s),
+                retry_after_s=expected_s * self._pace.margin - time_left_s,
             )
 
     async def _await(self, journey: "_Journey[Embedded]") -> Embedded:
@@ -199,12 +198,11 @@ class EmbeddingLane(Generic[Embedded]):
     async def _travel(
         self, journey: "_Journey[Embedded]", work: "Callable[[_Journey[Embedded]], Awaitable[Embedded]]"
     ) -> Embedded:
-        arrived_s = self._clock()
         try:
             await journey.turn.given
         finally:
             began_s = self._clock()
-            note_stage(Stage.QUEUE, arrived_s, began_s)
+            note_stage(Stage.QUEUE, journey.arrived_s, began_s)
         if self.cache is not None and journey.digest is not None:
             embedded = self.cache.get(journey.digest)
             if embedded is not None:
@@ -220,8 +218,12 @@ class EmbeddingLane(Generic[Embedded]):
     def _end(self, journey: "_Journey[Embedded]", task: "asyncio.Task[Embedded]") -> None:
         self._forget(journey)
         self._line.leave(journey.turn)
-        # asyncio complains of errors that nobody asks for; here their callers are gone.
-        _ = task.cancelled() or task.exception()
+        # Asking for the error has asyncio not complain of it where its callers are gone.
+        is_done = not task.cancelled() and task.exception() is None
+        took_s = self._clock() - journey.arrived_s
+        # An item of a flow isn't expected at any time. Who was called back late, was late.
+        if journey.turn.flow is None and (is_done or took_s > self._pace.margin * journey.expected_s):
+            self._pace.judge(journey.expected_s, took_s)
         # An error holds the frames that it went through, and one of them the journey: the photo would stay with them
         # until the garbage collector comes by.
         journey.task = None
