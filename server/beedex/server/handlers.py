@@ -1,5 +1,6 @@
 """Surrounding an RPC's handler, whichever of the four kinds it is: what interceptors are made of."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -81,12 +82,21 @@ def send_replies(handler: Any, send: Sender) -> Any:  # noqa: ANN401 - see above
             is_first = True
             async for reply in replies:
                 if is_first:
-                    # Else a first reply that isn't sent to its end leaves gRPC unable to send the status.
-                    await send(context.send_initial_metadata(()))
+                    # Else a first reply that isn't sent to its end leaves gRPC unable to send the status. Nothing keeps
+                    # headers waiting, as replies may be.
+                    await _unless_over(context.send_initial_metadata(()))
                     is_first = False
-                await send(context.write(reply))
+                await send(_unless_over(context.write(reply)))
 
     return _remake(handler, answer, handler.request_deserializer)
+
+
+async def _unless_over(sending: Awaitable[None]) -> None:
+    try:
+        await sending
+    except grpc.aio.InternalError as error:
+        # The call has ended, of which gRPC tells this task in a moment.
+        raise asyncio.CancelledError from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,6 @@ class PatienceInterceptor(grpc.aio.ServerInterceptor):
                 await sending
         except TimeoutError as error:
             raise refuse_idle(self._most_s, "took no answer") from error
-        except grpc.aio.InternalError as error:
-            # The call has ended, of which gRPC tells this task in a moment.
-            raise asyncio.CancelledError from error
 
 
 def refuse_idle(most_s: float, what: str) -> IdleError:
