@@ -21,7 +21,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 __all__ = ["FAMILIARITY_NAME", "Familiarity"]
 
@@ -72,7 +71,9 @@ class Familiarity:
             )
         centered = features - self.mean  # (Q, F)
         within = centered @ self.directions.T  # (Q, K)
-        nearest = cdist(within @ self.whitening.T, self.centers, "sqeuclidean").min(axis=1)
+        whitened = (within @ self.whitening.T).astype(np.float64)  # (Q, K)
+        # scipy's cdist takes a tenth of a second to import; there are as many centers as families.
+        nearest = np.min([np.square(whitened - center).sum(axis=1) for center in self.centers], axis=0)  # (Q,)
         lengths = np.square(centered).sum(axis=1, dtype=np.float64)
         outside = np.maximum(lengths - np.square(within).sum(axis=1, dtype=np.float64), 0)
         familiarities: NDArray[np.float64] = 1 / (1 + (nearest + outside / self.remainder) / 2)
