@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from beedex.index.bundle import load_bundle
 from beedex.index.embedder import Embedder
+from beedex.index.errors import BundleError
+from beedex.index.inference import InferencePool
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +105,10 @@ def test_an_embedder_that_nobody_holds_any_more_gives_its_network_and_threads_ba
         use()
 
     assert process.num_threads() < before + held
+
+
+def test_a_network_for_photos_of_another_size_than_the_bundle_says_is_refused(tiny_bundle: Path) -> None:
+    pool = InferencePool(load_bundle(tiny_bundle).network_path, threads=1)
+
+    with pytest.raises(BundleError, match=r"expected \(224, 224, 3\), received \(299, 299, 3\)"):
+        Embedder(pool, fingerprint="0" * 64, side_px=224)

@@ -54,6 +54,11 @@ class Embedder:
                 f"the network lacks outputs: expected {EMBEDDING_OUTPUT!r} and {FEATURES_OUTPUT!r}, "
                 f"received {sorted(pool.shapes)}; train the embedder again with `beedex train`"
             )
+        if pool.input_shape != (side_px, side_px, 3):
+            raise BundleError(
+                f"the network takes other photos than the bundle says: expected {(side_px, side_px, 3)}, received "
+                f"{pool.input_shape}; train the embedder again with `beedex train`"
+            )
         self._pool = pool
         self.fingerprint = fingerprint
         self.side_px = side_px

@@ -32,6 +32,8 @@ class InferencePool:
         threads: how many CPU threads it may use; None for all that there are.
 
     Attributes:
+        shapes: of the outputs by name, without the batch axis.
+        input_shape: (S, S, 3).
         parallelism: how many photos are inferred at the same time; a further `submit` blocks.
     """
 
@@ -50,6 +52,7 @@ class InferencePool:
         self.shapes: dict[str, tuple[int, ...]] = {
             name: tuple(output.shape)[1:] for name, output in zip(names, compiled.outputs, strict=True)
         }
+        self.input_shape: tuple[int, ...] = tuple(compiled.input(0).shape)[1:]
         self._queue = ov.AsyncInferQueue(compiled)
         # No method: the queue is C++, where the garbage collector doesn't see that it holds what holds it, and the
         # network and its threads would never be freed: 63 MB of each InceptionV3.

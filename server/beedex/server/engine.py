@@ -191,7 +191,7 @@ class _WholeEmbedder:
 
 
 def open_engine(config: ServerConfig) -> Engine:
-    """Load what *config* names and infer once, so that the first request is as fast as the next. Blocks for seconds.
+    """Load what *config* names. Blocks for up to a second.
 
     Raises:
         IndexDirectoryError: there is no index, or no usable snapshot.
@@ -209,9 +209,9 @@ def equip_engine(config: ServerConfig, searcher: Searcher) -> Engine:
     """
     # The searcher read only the card; a network that is run has every byte checked.
     bundle = load_bundle(searcher.bundle.path)
+    # Nothing is inferred yet: InceptionV3's first photo takes 64 ms of a core and each further one 58, and those who
+    # ask while an embedder takes another's place need the core.
     embedder = Embedder.open(bundle, threads=config.lane.threads)
-    shape = (embedder.side_px, embedder.side_px, 3)
-    embedder.submit(np.zeros(shape, np.uint8)).result()
     prepare_photo = partial(prepare, limits=config.limits.photo, side_px=embedder.side_px)
     decoder = ThreadedDecoder(prepare_photo, threads=config.lane.decode_threads)
     return Engine(

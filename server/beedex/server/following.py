@@ -21,6 +21,7 @@ from beedex.index.snapshots import Snapshot, load_manifest, load_snapshot
 from beedex.index.versions import require_current, stamp_pointer
 from beedex.server.config import ServerConfig
 from beedex.server.engine import Engine, EngineSlot, equip_engine
+from beedex.server.loading import LoadingThread
 from beedex.server.traffic import TrafficWatch
 from beedex.server.watching.readiness import Readiness
 
@@ -44,7 +45,8 @@ class Follower:
         slot: whose engine is replaced.
         traffic: tells when nobody uses a former embedder any more.
         readiness: is told when the index can't be served as it is now.
-        load: opens an engine for another embedder, on a thread.
+        load: opens an engine for another embedder.
+        thread: where engines are opened and freed.
 
     Attributes:
         changes: of single entries, since the last build; whoever writes one has the follower look afterwards.
@@ -57,8 +59,10 @@ class Follower:
         traffic: TrafficWatch,
         readiness: Readiness,
         load: Callable[[ServerConfig], Engine],
+        thread: LoadingThread,
     ) -> None:
         self._config, self._slot, self._traffic, self._readiness, self._load = config, slot, traffic, readiness, load
+        self._thread = thread
         self.changes = ChangeLog(config.index_dir)
         self._state: tuple[object, ...] = ()
         self._refused_state: tuple[object, ...] | None = None
@@ -90,7 +94,7 @@ class Follower:
                 read and compiled again.
         """
         async with self._looking:
-            await self._look(prepared=await asyncio.to_thread(point))
+            await self._look(prepared=await self._thread.run(point))
 
     def prepare(self, version: int) -> Engine:
         """Open a snapshot of the index beside what is served, with every byte checked. Blocks.
@@ -137,7 +141,7 @@ class Follower:
         if state == self._refused_state and began_s < self._next_try_s:
             return None
         try:
-            return await asyncio.to_thread(self._open, engine, prepared)
+            return await self._thread.run(self._open, engine, prepared)
         except BeedexError:
             ended_s = time.monotonic()
             self._refused_state, self._next_try_s = state, ended_s + TRIES_APART * (ended_s - began_s)
@@ -146,13 +150,14 @@ class Follower:
     async def _leave(self, engine: list[Engine]) -> None:
         """Close and free the engine in the list when nobody needs it any more: on a thread, for that takes 20 ms."""
         await self._traffic.wait_for_present()
-        await asyncio.to_thread(lambda: engine.pop().close())
+        await self._thread.run(lambda: engine.pop().close())
 
     async def close(self) -> None:
         """Close the file of changes, and wait for the embedders that were left."""
         if self._leaving:
             await asyncio.wait(self._leaving)
-        self.changes.close()
+        # After what is being opened, which reads them.
+        await self._thread.run(self.changes.close)
 
     def _read_state(self, engine: Engine) -> tuple[object, ...]:
         """Return what is another value when there may be something new."""

@@ -23,6 +23,7 @@ from beedex.server.errors import ListenError
 from beedex.server.following import Follower
 from beedex.server.health import SERVICE_NAME as HEALTH_NAME
 from beedex.server.health import HealthServicer
+from beedex.server.loading import LoadingThread
 from beedex.server.memory import leave_libraries_alone, return_freed_blocks
 from beedex.server.patience import PatienceInterceptor
 from beedex.server.services.embedding import EmbeddingService
@@ -169,14 +170,14 @@ async def _serve_watched(
     on_ready: Callable[[str, Engine], None],
     load: Callable[[ServerConfig], Engine],
 ) -> None:
-    readiness, traffic = watch.readiness, watch.traffic
+    readiness, traffic, thread = watch.readiness, watch.traffic, LoadingThread()
     health = HealthServicer((*SERVICE_NAMES, HEALTH_NAME), readiness)
-    background = Background.open(config, Follower(config, slot, traffic, readiness, load), traffic)
+    background = Background.open(config, Follower(config, slot, traffic, readiness, load, thread), traffic)
     server, port = create_server(config, slot, health, traffic, background)
     address = f"{config.listen.rpartition(':')[0]}:{port}"
     await server.start()
     on_bound(address)
-    loading = asyncio.create_task(load_first(config, load, slot=slot, readiness=readiness, stop=stop))
+    loading = asyncio.create_task(load_first(config, load, thread=thread, slot=slot, readiness=readiness, stop=stop))
     stopping = asyncio.create_task(stop.wait())
     following = None
     try:
@@ -200,6 +201,7 @@ async def _serve_watched(
         await server.stop(config.grace_s - lame_duck_s)
         await _close(loading, following, slot)
         await background.close()
+        await asyncio.to_thread(thread.close)
 
 
 async def _close(loading: "asyncio.Task[bool]", following: "asyncio.Task[None] | None", slot: EngineSlot) -> None:

@@ -10,6 +10,7 @@ from beedex.index.errors import BeedexError
 from beedex.server.config import ServerConfig
 from beedex.server.engine import Engine, EngineSlot
 from beedex.server.following import SECONDS_BETWEEN_LOOKS, TRIES_APART
+from beedex.server.loading import LoadingThread
 from beedex.server.watching.readiness import Readiness
 
 __all__ = ["load_first"]
@@ -21,6 +22,7 @@ async def load_first(
     config: ServerConfig,
     load: Callable[[ServerConfig], Engine],
     *,
+    thread: LoadingThread,
     slot: EngineSlot,
     readiness: Readiness,
     stop: asyncio.Event,
@@ -29,7 +31,8 @@ async def load_first(
 
     Args:
         config: names the index, and says whether to wait for it.
-        load: opens an engine, on a thread.
+        load: opens an engine.
+        thread: where that is done.
         slot: gets the engine; tells callers until then that there is no index.
         readiness: tells everybody else, and why.
         stop: ends the waiting.
@@ -44,7 +47,7 @@ async def load_first(
     while not stop.is_set():
         began_s = time.monotonic()
         try:
-            slot.put(await asyncio.to_thread(load, config))
+            slot.put(await thread.run(load, config))
         except BeedexError as error:
             if not config.wait_for_index:
                 raise
