@@ -1,4 +1,4 @@
-"""How much of the machine the server turns into answers, what it does when more is asked of it, and what a vector costs.
+"""How much of the machine the server turns into answers, what it does when asked for more, and what a vector costs.
 
     python tests/benchmarks/serving.py --index beedex-demo/index [--rounds 5] [--only photos,overload,vectors]
 
@@ -9,11 +9,11 @@ against the server, as nothing else is there to carry it.
 - photos: drawn bees, 1152 x 868 pixels, each call's unlike all others, so that the cache answers none. The bare loop
   decodes and infers the same photos with OpenVINO on as many threads as serve it best, without a server. Identify at
   saturation is to reach 95 % of it.
-- overload: Identify in an open loop, twice as many calls as can be answered, each with a deadline. Answers within it are
-  to stay at 95 % of what saturation reached, the median refusal to come within 10 ms, and 99 of 100 calls that were let
-  in to be answered within the deadline.
-- vectors: Identify and SearchNeighbors of vectors against an empty grpc.aio server that answers with as many bytes. They
-  are to reach half of its rate.
+- overload: Identify in an open loop, twice as many calls as can be answered, each with a deadline. Answers within it
+  are to stay at 95 % of what saturation reached, the median refusal to come within 10 ms, and 99 of 100 calls that were
+  let in to be answered within the deadline.
+- vectors: Identify and SearchNeighbors of vectors against an empty grpc.aio server that answers with as many bytes.
+  They are to reach half of its rate.
 
 The index's embedder is what is run, a bundle of InceptionV3 for figures that mean something. Takes about two minutes.
 """
@@ -24,7 +24,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
 from multiprocessing.connection import Connection
@@ -36,6 +35,7 @@ import numpy as np
 import psutil
 from PIL import Image
 from served import ServerProcess  # type: ignore[import-not-found]  # the script's neighbour: mypy knows it otherwise
+from serving_figures import Side, compare, show_percentiles  # type: ignore[import-not-found]
 from serving_load import IDENTIFY, SEARCH, Outcome, Task, count_codes, serve_tasks  # type: ignore[import-not-found]
 from serving_rivals import BareTask, serve_bare, serve_echo  # type: ignore[import-not-found]
 
@@ -58,45 +58,6 @@ OVERLOAD = 2.0
 CpuCounter = Callable[[], float]
 
 
-@dataclass
-class Side:
-    """What was measured of one of those who take turns.
-
-    Attributes:
-        rates: answers a second, by round.
-        own_cpus: processors that it took itself, by round.
-        callers_cpus: processors that its callers took, by round.
-        latencies_s: of all calls that were answered.
-    """
-
-    rates: list[float] = field(default_factory=list)
-    own_cpus: list[float] = field(default_factory=list)
-    callers_cpus: list[float] = field(default_factory=list)
-    latencies_s: list[float] = field(default_factory=list)
-
-    def show(self, name: str) -> str:
-        """Return a line of the table."""
-        line = f"{name:44} {statistics.median(self.rates):8.1f} /s   CPU {statistics.median(self.own_cpus):4.2f}"
-        if self.callers_cpus:
-            line += f" + callers' {statistics.median(self.callers_cpus):4.2f}"
-        if self.latencies_s:
-            line += "   ms: " + show_percentiles(self.latencies_s)
-        return line
-
-
-def show_percentiles(latencies_s: list[float]) -> str:
-    """Return the usual ones, in ms."""
-    values = np.percentile(np.array(latencies_s) * 1000, (50, 90, 99))
-    return ", ".join(f"p{rank} {value:.1f}" for rank, value in zip((50, 90, 99), values, strict=True))
-
-
-def compare(ours: Side, theirs: Side) -> str:
-    """Return the ratio of the medians, and those of the rounds."""
-    each = [mine / other for mine, other in zip(ours.rates, theirs.rates, strict=True)]
-    median = statistics.median(ours.rates) / statistics.median(theirs.rates)
-    return f"{100 * median:.1f} % (by round {', '.join(f'{100 * ratio:.0f}' for ratio in each)})"
-
-
 def draw_photos() -> tuple[bytes, ...]:
     """Draw bees as files of a megapixel."""
     photos = []
@@ -110,7 +71,7 @@ def draw_photos() -> tuple[bytes, ...]:
 
 
 @contextmanager
-def start(target: Any, *arguments: Any) -> Iterator[tuple[Connection, CpuCounter]]:  # noqa: ANN401 - of any process
+def start(target: Any, *arguments: Any) -> Iterator[tuple[Connection, CpuCounter]]:
     """Run *target* in a process of its own, with a pipe."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
@@ -135,7 +96,9 @@ class Stage:
             vector = np.random.default_rng(0).standard_normal(searcher.dimension).astype("<f4")
         query = types_pb2.Query(vector=types_pb2.Vector(values=vector.tobytes(), dimension=len(vector)))
         self.query: bytes = search_pb2.IdentifyRequest(query=query).SerializeToString()
-        server = stack.enter_context(ServerProcess(arguments.index, *arguments.option))
+        # Each refusal would be a line among those that are printed here.
+        quiet = ("--set", "watch.log_level=warning")
+        server = stack.enter_context(ServerProcess(arguments.index, *quiet, *arguments.option))
         self.address: str = server.address
         self.server: CpuCounter = lambda: server.cpu_s
         self._callers, _ = stack.enter_context(start(serve_tasks))
@@ -176,7 +139,7 @@ class Stage:
         print(served.show(f"Identify, {CALLERS_OF_PHOTOS} callers"))
         print(alone.show("Identify, 1 caller"))
         print(f"Identify reaches {compare(served, loop)} of the bare loop; wanted: 95")
-        return statistics.median(served.rates)
+        return float(statistics.median(served.rates))
 
     def _open_bare(self) -> tuple[Connection, int, int]:
         """Return the bare loop, its streams, and the number of threads that serve it best."""
@@ -202,7 +165,9 @@ class Stage:
         )
         outcome = self.call(side, self.server, task)
         refused = outcome.latencies_s.get("RESOURCE_EXHAUSTED", [])
-        let_in = [latency for code, each in outcome.latencies_s.items() if code != "RESOURCE_EXHAUSTED" for latency in each]
+        let_in = [
+            latency for code, each in outcome.latencies_s.items() if code != "RESOURCE_EXHAUSTED" for latency in each
+        ]
         in_time = sum(latency <= self.deadline_s for latency in outcome.latencies_s.get("OK", []))
         goodput = in_time / outcome.seconds
         print(f"\n{task.rate:.1f} calls/s with a deadline of {self.deadline_s:g} s: {dict(count_codes(outcome))}")
@@ -234,7 +199,7 @@ class Stage:
         return Task(address=address, method=method, query=self.query, callers=callers, seconds=SECONDS_OF_VECTORS)
 
 
-def ask(pipe: Connection, task: object) -> Any:  # noqa: ANN401 - of any process
+def ask(pipe: Connection, task: object) -> Any:
     """Send a task and return what comes back."""
     pipe.send(task)
     return pipe.recv()
@@ -243,7 +208,7 @@ def ask(pipe: Connection, task: object) -> Any:  # noqa: ANN401 - of any process
 def ask_once(address: str, method: str, query: bytes) -> bytes:
     """Return the reply's bytes."""
     with grpc.insecure_channel(address) as channel:
-        reply: bytes = channel.unary_unary(method)(query, timeout=10)
+        reply: bytes = channel.unary_unary(method)(query, timeout=10)  # type: ignore[arg-type]  # the stubs know messages only
         return reply
 
 
@@ -265,8 +230,7 @@ def main() -> None:
     parts = arguments.only.split(",")
     with ExitStack() as stack:
         stage = Stage(arguments, stack)
-        if {"photos", "overload"} & set(parts):
-            peak = stage.measure_photos()
+        peak = stage.measure_photos() if {"photos", "overload"} & set(parts) else 0.0
         if "overload" in parts:
             stage.measure_overload(peak)
         if "vectors" in parts:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import Any
@@ -94,7 +93,7 @@ class _Caller:
     def __init__(self, task: Task, channel: grpc.aio.Channel) -> None:
         self._task = task
         self._payload = Payload(task)
-        self._method: Callable[..., Awaitable[Any]] = channel.unary_unary(task.method)  # type: ignore[assignment]
+        self._method: Any = channel.unary_unary(task.method)
         self._outcome = Outcome(seconds=task.seconds)
         self._begin_s = time.perf_counter() + task.warm_s
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import grpc
 import openvino as ov
@@ -81,14 +82,14 @@ async def _serve_echo(pipe: Connection, reply_bytes: dict[str, int]) -> None:
     server = grpc.aio.server()
     for full_name, size in reply_bytes.items():
         service, method = full_name.strip("/").split("/")
-        handler = grpc.unary_unary_rpc_method_handler(_answer_with(bytes(size)))
+        handler: Any = grpc.unary_unary_rpc_method_handler(_answer_with(bytes(size)))
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
     pipe.send(server.add_insecure_port("127.0.0.1:0"))
     await server.start()
     await server.wait_for_termination()
 
 
-def _answer_with(reply: bytes):  # type: ignore[no-untyped-def]  # gRPC's handlers have no types
+def _answer_with(reply: bytes) -> Any:
     async def answer(_request: bytes, _context: object) -> bytes:
         return reply
 

@@ -50,7 +50,7 @@ async def settle():
         await asyncio.sleep(0)
 
 
-def make_lane(*, decoders=1, embedders=1, capacity=8, cache_bytes=0):
+def make_lane(*, decoders=1, embedders=1, capacity=8, cache_bytes=0) -> tuple[Any, HandDriven, HandDriven, Clock]:
     decoder, embedder, clock = HandDriven(decoders), HandDriven(embedders), Clock()
     cache = EmbeddingCache(cache_bytes, len) if cache_bytes else None
     lane = EmbeddingLane(decoder, embedder, capacity=capacity, cache=cache, clock=clock)

@@ -60,7 +60,7 @@ class LaneMachine(RuleBasedStateMachine):
                 assert self.clock.now >= caller.deadline
             case LaneFullError() | DeadlineTooNearError() as error:
                 assert caller.flow is None
-                assert error.retry_after_s > 0
+                assert (error.retry_after_s or 0) > 0
             case error:
                 raise AssertionError(error)
 
