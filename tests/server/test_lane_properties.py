@@ -1,6 +1,7 @@
 """The lane under whatever comes: callers of all kinds, at any time, who may leave; stages that finish or fail."""
 
 import asyncio
+import gc
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -31,6 +32,8 @@ class LaneMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.loop = asyncio.new_event_loop()
+        self.complaints: list[object] = []
+        self.loop.set_exception_handler(lambda _, context: self.complaints.append(context))
         self.loop.run_until_complete(self.open())
         self.callers = []
         self.answered = {}
@@ -136,6 +139,9 @@ class LaneMachine(RuleBasedStateMachine):
         assert (self.lane._decoding._places._value, self.lane._embedding._places._value) == (DECODERS, EMBEDDERS)
         assert not asyncio.all_tasks(self.loop)
         self.loop.close()
+        # Of errors that nobody asked for, asyncio complains when they are thrown away.
+        gc.collect()
+        assert not self.complaints
 
 
 LaneMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)

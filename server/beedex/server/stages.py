@@ -94,17 +94,28 @@ class BoundedStage(Generic[Material, Product]):
 
     async def _finish(self, running: "Future[Product]", began_s: float) -> Product:
         loop, ended_s = asyncio.get_running_loop(), math.nan
+        product: asyncio.Future[Product] = loop.create_future()
 
-        def leave(_: "Future[Product]") -> None:
+        def conclude() -> None:
+            # The place is free when the work is done, not when the caller stops waiting for it: otherwise the next
+            # submit would block the event loop.
+            self._places.release()
+            if product.cancelled():
+                return
+            error = running.exception()
+            if error is None:
+                product.set_result(running.result())
+            else:
+                product.set_exception(error)
+
+        def hand_over(_: "Future[Product]") -> None:
             nonlocal ended_s
             ended_s = self._clock()
-            loop.call_soon_threadsafe(self._places.release)
+            loop.call_soon_threadsafe(conclude)
 
-        # The place is free when the work is done, not when the caller stops waiting for it: otherwise the next submit
-        # would block the event loop.
-        running.add_done_callback(leave)
+        running.add_done_callback(hand_over)
         try:
-            return await asyncio.shield(asyncio.wrap_future(running))
+            return await product
         finally:
             # Work that nobody waits for any more is not over yet.
             note_stage(self._stage, began_s, self._clock() if math.isnan(ended_s) else ended_s)
