@@ -218,10 +218,10 @@ async def build_and_go_down(rig: Rig) -> None:
     # It gets everything done but publishing.
     with hold_pointer(index_dir):
         async with rig.connect(index_dir=index_dir, gallery_dir=gallery) as (caller, stop):
-            open_calls = {rpc: caller.start(rpc, take_until_none(asyncio.Queue())) for rpc in STREAM_ITEMS}
-            open_calls["Rebuild"] = caller.start("Rebuild", [index_pb2.RebuildRequest()])
-            receiving = [asyncio.create_task(caller.receive(rpc, call)) for rpc, call in open_calls.items()]
-            while not rig.notes.has("BUILD_RUNNING"):
-                await caller.call("Rebuild", index_pb2.RebuildRequest())
+            calls = [(rpc, caller.start(rpc, take_until_none(asyncio.Queue()))) for rpc in STREAM_ITEMS]
+            # Whichever of the two comes second is refused.
+            calls += [("Rebuild", caller.start("Rebuild", [index_pb2.RebuildRequest()])) for _ in range(2)]
+            receiving = [asyncio.create_task(caller.receive(rpc, call)) for rpc, call in calls]
+            await until(lambda: rig.notes.has("BUILD_RUNNING"))
             stop.set()
             await asyncio.gather(*receiving)
