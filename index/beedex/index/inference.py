@@ -74,7 +74,9 @@ class InferencePool:
         future: Future[Outputs] = Future()
         future.set_running_or_notify_cancel()
         with self._starting:
-            self._queue.start_async({0: image[np.newaxis]}, userdata=future)
+            # In a list, out of which it is taken: the queue keeps what it is given until the request's next photo, and
+            # the callbacks of a future, which this keeps in turn, lead to what holds the queue.
+            self._queue.start_async({0: image[np.newaxis]}, userdata=[future])
         return future
 
     def run(self, images: Iterable[NDArray[np.uint8]]) -> Iterator[Outputs]:
@@ -99,7 +101,8 @@ class InferencePool:
         self.close()
 
 
-def _finish(names: list[str], request: ov.InferRequest, future: "Future[Outputs]") -> None:
+def _finish(names: list[str], request: ov.InferRequest, waiting: "list[Future[Outputs]]") -> None:
+    future = waiting.pop()
     try:
         # The tensors are overwritten by the request's next photo.
         outputs = {

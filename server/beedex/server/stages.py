@@ -96,22 +96,24 @@ class BoundedStage(Generic[Material, Product]):
         loop, ended_s = asyncio.get_running_loop(), math.nan
         product: asyncio.Future[Product] = loop.create_future()
 
-        def conclude() -> None:
+        # These functions are given what is done instead of holding it, since it holds them: only the garbage collector
+        # would free them then, and a former embedder with them.
+        def conclude(done: "Future[Product]") -> None:
             # The place is free when the work is done, not when the caller stops waiting for it: otherwise the next
             # submit would block the event loop.
             self._places.release()
             if product.cancelled():
                 return
-            error = running.exception()
+            error = done.exception()
             if error is None:
-                product.set_result(running.result())
+                product.set_result(done.result())
             else:
                 product.set_exception(error)
 
-        def hand_over(_: "Future[Product]") -> None:
+        def hand_over(done: "Future[Product]") -> None:
             nonlocal ended_s
             ended_s = self._clock()
-            loop.call_soon_threadsafe(conclude)
+            loop.call_soon_threadsafe(conclude, done)
 
         running.add_done_callback(hand_over)
         try:
