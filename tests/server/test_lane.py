@@ -171,3 +171,28 @@ def test_the_threaded_decoder_decodes_on_its_own_threads():
         assert decoder.submit(b"\x07").result(timeout=10).tolist() == [7]
     finally:
         decoder.close()
+
+
+def test_photos_of_a_lane_and_of_the_one_that_takes_its_place_stand_in_one_line():
+    async def scenario():
+        (former, decoder, embedder, _), (lane, later_decoder, _, _) = make_lane(), make_lane()
+        answers = [asyncio.create_task(former.embed(bytes([number]))) for number in range(3)]
+        await settle()
+        lane.follow(former)
+        answers.append(asyncio.create_task(lane.embed(b"later")))
+        await settle()
+        depth, before = lane.depth, later_decoder.works()
+        for number in range(2):
+            decoder.finish(number, "image")
+            await settle()
+            embedder.finish(number, "vector")
+            await settle()
+        after = decoder.works(), later_decoder.works()
+        for answer in answers:
+            answer.cancel()
+        return depth, before, after
+
+    depth, before, after = run(scenario)
+
+    assert (depth, before) == (4, [])
+    assert after == ([b"\x00", b"\x01", b"\x02"], [b"later"])

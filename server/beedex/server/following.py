@@ -121,6 +121,8 @@ class Follower:
             return
         if fresh is None:
             return
+        if fresh.embedder is not engine.embedder:
+            fresh.lane.follow(engine.lane)
         self._slot.put(fresh)
         # It was read before what it stands for: what came in between is seen by the next look.
         self._state = state
