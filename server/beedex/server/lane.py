@@ -86,7 +86,7 @@ class EmbeddingLane(Generic[Embedded]):
         Photos of both stand in one line from then on. Each lane on its own would give turns to as many as keep the
         processor busy, and photos of the former would take twice as long as any before and after.
         """
-        self._line, self._pace = former._line, former._pace
+        self._line, self._pace = former._line, former._pace  # noqa: SLF001 - it is one of the kind
 
     @property
     def depth(self) -> int:
