@@ -13,7 +13,7 @@ from beedex.index.bundle import load_bundle
 from beedex.index.embedder import Embedder
 from beedex.index.preprocessing import prepare
 from beedex.index.searcher import Searcher
-from beedex.server.config import MESSAGE_ROOM_BYTES, LimitsConfig, ServerConfig
+from beedex.server.config import MESSAGE_ROOM_BYTES, LaneConfig, LimitsConfig, ServerConfig
 from beedex.v1 import (
     embedding_pb2,
     embedding_pb2_grpc,
@@ -125,6 +125,16 @@ def test_neighbors_are_those_of_brute_force(search, photos, vectors):
         np.testing.assert_allclose([neighbor.similarity for neighbor in neighbors], similarities, atol=1e-4)
 
 
+@pytest.mark.parametrize("families", [["blue"], ["blue", "clover"], ["blue", "violet"], ["violet"]])
+def test_neighbors_of_some_families_are_those_of_brute_force(search, photos, vectors, families):
+    path, photo = next(iter(photos.items()))
+    allowed = [other for other in vectors if other.split("/")[0] in families]
+    nearest = sorted(allowed, key=lambda other: -(vectors[other] @ vectors[path]))[:9]
+    request = search_pb2.SearchNeighborsRequest(query=types_pb2.Query(photo=photo), k=9, families=families)
+
+    assert [neighbor.entry.path for neighbor in search.SearchNeighbors(request).neighbors] == nearest
+
+
 def test_a_vector_finds_what_its_photo_finds_whatever_its_length(search, photos, vectors):
     path, photo = list(photos.items())[7]
     by_photo = search.SearchNeighbors(search_pb2.SearchNeighborsRequest(query=types_pb2.Query(photo=photo)))
@@ -207,6 +217,8 @@ def test_status_tells_embedder_snapshot_and_limits(index, searcher, tiny_bundle)
     assert (reply.limits.max_photo_pixels, reply.limits.max_photo_side_px) == (64_000_000, 20_000)
     assert list(reply.limits.photo_formats) == ["JPEG", "PNG", "WEBP"]
     assert reply.limits.max_k == DEFAULT_MAX_K
+    assert (reply.load.lane_depth, reply.load.lane_capacity) == (0, LaneConfig().capacity)
+    assert reply.load.expected_wait_s > 0
     assert reply.server_version.count(".") == 2
 
 
