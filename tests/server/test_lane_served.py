@@ -53,9 +53,9 @@ def stuck():
 async def fill(channel, held):
     """Let as many photos wait as the lane takes."""
     stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-    calls = [stub.Embed(embedding_pb2.EmbedRequest(photo=draw_photo(shade))) for shade in range(2)]
+    calls: list[Any] = [stub.Embed(embedding_pb2.EmbedRequest(photo=draw_photo(shade))) for shade in range(2)]
     async with asyncio.timeout(20):
-        while not held.running() or (await fetch_load(channel)).lane_depth < 2:
+        while not held.running() or (await fetch_load(channel)).lane_depth < 2:  # noqa: ASYNC110 - the server tells only when asked
             await asyncio.sleep(0.005)
     return calls
 
@@ -106,7 +106,7 @@ def test_what_would_come_too_late_is_refused_with_its_reason_and_a_time_to_wait(
     async def scenario():
         async with serving(load=load) as (address, _, _), grpc.aio.insecure_channel(address) as channel:
             stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-            waiting = [stub.Embed(embedding_pb2.EmbedRequest(photo=draw_photo(0)))]
+            waiting: list[Any] = [stub.Embed(embedding_pb2.EmbedRequest(photo=draw_photo(0)))]
             async with asyncio.timeout(20):
                 while not held.running():  # noqa: ASYNC110 - what is waited for happens on other threads
                     await asyncio.sleep(0.005)
@@ -134,7 +134,7 @@ def test_a_photo_that_comes_again_is_answered_while_the_lane_is_full_and_stuck(s
         async with serving(load=load) as (address, _, _), grpc.aio.insecure_channel(address) as channel:
             stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
             known = embedding_pb2.EmbedRequest(photo=draw_photo(200))
-            first = stub.Embed(known)
+            first: Any = stub.Embed(known)
             await end([first], held)
             waiting = await fill(channel, held)
             again = await stub.Embed(known, timeout=10)
