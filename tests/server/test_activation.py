@@ -46,7 +46,7 @@ async def administer(serving, index_dir):
 
 
 class Admin:
-    def __init__(self, channel):
+    def __init__(self, channel: grpc.aio.Channel):
         self.index = index_pb2_grpc.IndexServiceStub(channel)
         self.search = search_pb2_grpc.SearchServiceStub(channel)
 

@@ -52,7 +52,7 @@ async def connect(serving, **how):
         yield channel, stop, task
 
 
-def rebuild(channel, **how):
+def rebuild(channel: grpc.aio.Channel, **how: Any):
     return index_pb2_grpc.IndexServiceStub(channel).Rebuild(index_pb2.RebuildRequest(), **how)
 
 
@@ -83,8 +83,9 @@ def stop_before_publishing(index_dir):
     """Whoever builds meanwhile gets everything done but that; yields what tells its process id."""
 
     def find_builder():
-        text = (index_dir / LOCK_NAME).read_text()
-        return int(text) if text.strip() and int(text) != os.getpid() else None
+        builder = int((index_dir / LOCK_NAME).read_text())
+        assert builder != os.getpid()
+        return builder
 
     with hold_pointer(index_dir):
         yield find_builder

@@ -48,7 +48,7 @@ async def until(condition):
 
 
 class Admin:
-    def __init__(self, channel):
+    def __init__(self, channel: grpc.aio.Channel):
         self.index = index_pb2_grpc.IndexServiceStub(channel)
         self.search = search_pb2_grpc.SearchServiceStub(channel)
 
@@ -70,7 +70,7 @@ class Admin:
         return {family.name: family.entries for family in reply.families}
 
 
-def judge(outcomes):
+def judge(outcomes) -> list[Any]:
     """Return each entry, or the reason and the field of why there is none."""
     return [
         outcome.entry

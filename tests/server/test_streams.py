@@ -95,7 +95,7 @@ class Caller:
         return await self.futures[request]
 
     async def _items(self) -> AsyncIterator[Item]:
-        while (item := await self.sent.get()) is not END:
+        while (item := await self.sent.get()) is not None:
             self.read.append(item.correlation_id)
             yield item
 

@@ -140,7 +140,7 @@ def test_each_item_is_answered_by_one_snapshot_while_others_are_published(
             while set(seen) != {1, 2, 3}:
                 await call.write(ask_to_identify(f"{number}", photo=photos[number % len(photos)]))
                 number += 1
-                reply = await call.read()
+                reply: Any = await call.read()
                 seen.setdefault(reply.result.origin.snapshot, set()).update(
                     score.family for score in reply.result.families
                 )
@@ -261,7 +261,8 @@ def test_bytes_that_are_no_message_end_the_stream_as_invalid(serving, photos):
         async with connect(serving) as (channel, _):
             call = channel.stream_stream("/beedex.v1.EmbeddingService/EmbedStream")()
             await call.write(ask_to_embed("good", photo=photos[0]).SerializeToString())
-            good = embedding_pb2.EmbedStreamResponse.FromString(await call.read())
+            answer: Any = await call.read()
+            good = embedding_pb2.EmbedStreamResponse.FromString(answer)
             await call.write(b"\xff\xff\xff")
             return good.correlation_id, await fail(call.read())
 

@@ -145,7 +145,7 @@ class Editing:
                 return None
             if self._follower.problem:
                 # What is written now would be found by nobody until that is mended.
-                return [_refuse_index(self._follower.problem)] * len(edits)
+                edits = [_refuse_index(self._follower.problem)] * len(edits)
             editor = Editor(engine.searcher, self._follower.changes)
             outcomes = [edit if isinstance(edit, Exception) else await _try(edit, editor) for edit in edits]
             await self._follower.look()

@@ -124,7 +124,7 @@ def parse_within(handler: Any, refuse: Callable[[Unparsable], Exception]) -> Any
             raise refuse(request)
         return request
 
-    async def check_each(requests: AsyncIterator[object]) -> AsyncIterator[object]:
+    async def check_each(requests: Any) -> AsyncIterator[object]:  # noqa: ANN401 - an iterator of requests
         async for request in requests:
             yield check(request)
 

@@ -97,15 +97,17 @@ async def crowd_the_lane(rig: Rig) -> None:
     async with hold_lane(rig, capacity=1) as (caller, _, _, _):
         await caller.call_every(ask_some(*LOOK_UPS))
     async with hold_lane(rig, capacity=ROOMY) as (caller, _, held, clock):
+        embedding = []
         for number in range(2, 17):
             # Each seems to take much longer than those before.
-            following = asyncio.create_task(caller.call("Embed", asking.embed(photo=PHOTO)))
+            task = asyncio.create_task(caller.call("Embed", asking.embed(photo=PHOTO)))
+            embedding.append(task)
             clock.now_s += 1000
             held.finish()
             await until(lambda number=number: len(held.futures) == number)
         await caller.call_every(ask_some(*LOOK_UPS), timeout=4)
         held.finish()
-        await following
+        await asyncio.gather(*embedding)
     async with hold_lane(rig, capacity=ROOMY) as (caller, lane, held, clock):
         requests = ask_some(*LOOK_UPS, *STREAM_ITEMS, "UpsertEntries")
         waiting = asyncio.create_task(caller.call_every(requests, timeout=25))

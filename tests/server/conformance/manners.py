@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -138,7 +139,7 @@ async def open_too_many_streams(rig: Rig) -> None:
                 await anext(replies)
 
 
-async def take_until_none(items: asyncio.Queue[Any]) -> Any:
+async def take_until_none(items: asyncio.Queue[Any]) -> AsyncIterator[Any]:
     """Yield what is put into a queue; without anything in it, a stream that says nothing and doesn't end."""
     while (item := await items.get()) is not None:
         yield item
