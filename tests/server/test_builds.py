@@ -16,7 +16,7 @@ from tests.server.refusals import read_refusal
 from beedex.index.buildlock import LOCK_NAME, hold_build_lock
 from beedex.index.errors import IndexBusyError
 from beedex.index.rebuild import build_index
-from beedex.index.snapshots import load_manifest
+from beedex.index.snapshots import SNAPSHOTS_KEPT, list_snapshots, load_manifest
 from beedex.index.vectors import SearchSettings
 from beedex.index.versions import hold_pointer
 from beedex.server.buildprocess import NICENESS
@@ -265,6 +265,27 @@ def test_a_build_ends_with_a_server_that_is_killed(server_process, index_dir, mo
 
     with server_process(index_dir, tmp_path / "ready", "--gallery", more_photos) as (process, address):
         assert run(lambda: scenario(process, address)) != process.pid
+
+
+def test_as_many_snapshots_stay_as_there_are(serving, index_dir, tiny_gallery_copy, tiny_bundle):
+    def rename(number):
+        (folder,) = tiny_gallery_copy.glob("amber*")
+        folder.rename(folder.with_name(f"amber-{number}"))
+
+    for number in range(SNAPSHOTS_KEPT + 1):
+        rename(number)
+        build_index(tiny_gallery_copy, tiny_bundle, index_dir, keep=100, search=EXACT)
+    before = list_snapshots(index_dir)
+    rename("last")
+
+    async def scenario():
+        async with connect(serving, index_dir=index_dir, gallery_dir=tiny_gallery_copy) as (channel, _, _):
+            return (await receive(rebuild(channel)))[-1].summary.snapshot
+
+    published = run(scenario)
+
+    assert len(before) > SNAPSHOTS_KEPT
+    assert list_snapshots(index_dir) == (*before[1:], published)
 
 
 def test_the_copies_of_photos_that_were_put_in_are_part_of_a_build(serving, index_dir, tiny_gallery_copy, encode_png):

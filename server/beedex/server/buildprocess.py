@@ -14,6 +14,7 @@ from typing import TextIO
 from beedex.index.errors import BeedexError, IndexBusyError
 from beedex.index.progress import Advance
 from beedex.index.rebuild import build_index
+from beedex.index.snapshots import SNAPSHOTS_KEPT, list_snapshots
 from beedex.server.buildnews import BuildJob, BuildNews, BuildProgress, BuildRefusal, BuildReport
 
 __all__ = ["main"]
@@ -32,8 +33,10 @@ def main(argv: Sequence[str]) -> int:
     teller = _Teller(_take_stdout())
     with teller.repeat():
         try:
+            # An index that was built to keep more goes on keeping as many as there are.
+            keep = max(SNAPSHOTS_KEPT, len(list_snapshots(job.index_dir)))
             summary = build_index(
-                job.gallery_dir, job.bundle_dir, job.index_dir, search=job.search, report=teller.report
+                job.gallery_dir, job.bundle_dir, job.index_dir, keep=keep, search=job.search, report=teller.report
             )
         except BeedexError as error:
             news = BuildNews(refusal=BuildRefusal(is_busy=isinstance(error, IndexBusyError), message=str(error)))

@@ -8,9 +8,9 @@ import asyncio
 import hashlib
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing
+from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from pathlib import Path
@@ -87,16 +87,19 @@ class PhotoFiles:
         if max_side_px is not None:
             loop = asyncio.get_running_loop()
             data = await loop.run_in_executor(self._shrinking, self._shrink, entry, max_side_px)
-            yield _describe_bytes(data)
+            async with aclosing(_cut(data)) as chunks:
+                sha256 = hashlib.sha256(data).hexdigest()
+                yield ShownPhoto(media_type=MEDIA_TYPES["JPEG"], size_bytes=len(data), sha256=sha256, chunks=chunks)
             return
         with closing(await self._open_apart(entry)) as file:
             head = await asyncio.to_thread(os.pread, file.fileno(), LONGEST_SIGNATURE_BYTES, 0)
-            yield ShownPhoto(
-                media_type=MEDIA_TYPES.get(recognise_format(head) or "", "application/octet-stream"),
-                size_bytes=os.fstat(file.fileno()).st_size,
-                sha256=entry.sha256,
-                chunks=_read_chunks(file, entry),
-            )
+            async with aclosing(_read_chunks(file, entry)) as chunks:
+                yield ShownPhoto(
+                    media_type=MEDIA_TYPES.get(recognise_format(head) or "", "application/octet-stream"),
+                    size_bytes=os.fstat(file.fileno()).st_size,
+                    sha256=entry.sha256,
+                    chunks=chunks,
+                )
 
     def close(self) -> None:
         """Wait for what is being shrunk."""
@@ -179,7 +182,7 @@ def _hash(file: BufferedReader) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-async def _read_chunks(file: BufferedReader, entry: Entry) -> AsyncIterator[bytes]:
+async def _read_chunks(file: BufferedReader, entry: Entry) -> AsyncGenerator[bytes, None]:
     """Yield the rest of a file; the last chunk only if all of it was the entry's photo.
 
     Raises:
@@ -191,8 +194,8 @@ async def _read_chunks(file: BufferedReader, entry: Entry) -> AsyncIterator[byte
         following = await asyncio.to_thread(_read_piece, file, digest)
         if not following and digest.hexdigest() != entry.sha256:
             raise _refuse(entry, "its file has just changed")
-        for start in range(0, len(piece), CHUNK_BYTES):
-            yield piece[start : start + CHUNK_BYTES]
+        async for chunk in _cut(piece):
+            yield chunk
         piece = following
 
 
@@ -202,17 +205,9 @@ def _read_piece(file: BufferedReader, digest: "hashlib._Hash") -> bytes:
     return piece
 
 
-def _describe_bytes(data: bytes) -> ShownPhoto:
-    async def list_chunks() -> AsyncIterator[bytes]:
-        for start in range(0, len(data), CHUNK_BYTES):
-            yield data[start : start + CHUNK_BYTES]
-
-    return ShownPhoto(
-        media_type=MEDIA_TYPES["JPEG"],
-        size_bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        chunks=list_chunks(),
-    )
+async def _cut(data: bytes) -> AsyncGenerator[bytes, None]:
+    for start in range(0, len(data), CHUNK_BYTES):
+        yield data[start : start + CHUNK_BYTES]
 
 
 def _refuse(entry: Entry, why: str) -> PhotoNotAvailableError:
