@@ -65,9 +65,9 @@ def release(held):
         future.set_result(EmbeddedPhoto(vector=np.ones(DIMENSION, np.float32), features=np.ones(48, np.float32)))
 
 
-async def fetch_load(channel):
-    status = await index_pb2_grpc.IndexServiceStub(channel).GetStatus(index_pb2.GetStatusRequest())
-    return status.load
+async def fetch_load(channel) -> Any:
+    stub: Any = index_pb2_grpc.IndexServiceStub(channel)
+    return (await stub.GetStatus(index_pb2.GetStatusRequest())).load
 
 
 async def end(calls, held):

@@ -21,6 +21,7 @@ from beedex.server.editing import Editing
 from beedex.server.engine import Engine, EngineSlot, open_engine
 from beedex.server.errors import ListenError
 from beedex.server.following import Follower
+from beedex.server.handlers import Interceptors
 from beedex.server.health import SERVICE_NAME as HEALTH_NAME
 from beedex.server.health import HealthServicer
 from beedex.server.loading import LoadingThread
@@ -85,7 +86,7 @@ def create_server(
     if access is not None:
         interceptors.append(access)
     interceptors.append(PatienceInterceptor(config.limits.max_idle_s))
-    server = grpc.aio.server(interceptors=interceptors, options=config.channel_options())
+    server = grpc.aio.server(interceptors=[Interceptors(interceptors)], options=config.channel_options())
     limits, streams = config.limits, Streams(config.limits, traffic)
     search = SearchService(slot, streams, background.photos, traffic, max_k=limits.max_k)
     index = IndexService(
