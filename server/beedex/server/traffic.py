@@ -193,7 +193,7 @@ class _Accompaniment:
 
     async def __aenter__(self) -> None:
         call, context = self._call, self._context
-        call.peer, call.time_left = context.peer(), context.time_remaining
+        call.find_peer, call.time_left = context.peer, context.time_remaining
         context.set_trailing_metadata(((REQUEST_ID_KEY, call.identity.request_id),))
         self._watch.begin_call(call)
         if self._work is not None:
@@ -204,8 +204,10 @@ class _Accompaniment:
     ) -> None:
         if self._work is not None:
             _judge(self._work.work, self._call, self._context, error)
+            self._call.code = self._work.work.code
             self._work.__exit__(kind, error, trace)
-        _judge(self._call, self._call, self._context, error)
+        else:
+            _judge(self._call, self._call, self._context, error)
         self._watch.end_call(self._call)
 
 

@@ -55,7 +55,7 @@ class Call:
         identity: what it is called.
         began_s: when it arrived, in seconds of time.monotonic().
         is_stream: whether its works are its items; otherwise it is one work itself, or none.
-        peer: where it comes from, as gRPC says: for example ipv4:127.0.0.1:41234.
+        find_peer: says where it comes from, while it lasts.
         time_left: how many seconds its deadline leaves; None without one.
         ended_s: when it ended.
         code: what it ended with.
@@ -67,12 +67,17 @@ class Call:
     identity: Identity
     began_s: float
     is_stream: bool = False
-    peer: str = ""
+    find_peer: Callable[[], str] = lambda: ""
     time_left: Callable[[], float | None] = lambda: None
     ended_s: float = 0.0
     code: grpc.StatusCode = grpc.StatusCode.OK
     reason: str = ""
     items: int = 0
+
+    @property
+    def peer(self) -> str:
+        """Where it comes from, as gRPC says: for example ipv4:127.0.0.1:41234."""
+        return self.find_peer()
 
     def next_item_id(self) -> str:
         """Return the request id of the stream's next item: its own with a number."""
