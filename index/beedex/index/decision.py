@@ -169,12 +169,14 @@ def decide(
         )
     evidence = weigh_families(similarities, families, sizes)
     temperature = calibration.temperature if calibration else UNCALIBRATED_TEMPERATURE
-    probabilities = soften(evidence, temperature)
-    names = tuple(sizes)
-    order = np.lexsort((np.arange(len(evidence)), -probabilities))
+    rows = zip(sizes, soften(evidence, temperature).tolist(), evidence.tolist(), strict=True)
+    # Equally likely ones stay in the order of their names.
+    ranked = sorted(rows, key=lambda row: -row[1])
     scores = tuple(
-        FamilyScore(family=names[i], probability=float(probabilities[i]), similarity=float(evidence[i]))
-        for i in map(int, order)
+        [
+            FamilyScore(family=family, probability=probability, similarity=similarity)
+            for family, probability, similarity in ranked
+        ]
     )
     return _judge(scores, calibration, None if scores[0].family in untrained else familiarity)
 

@@ -5,9 +5,9 @@ import json
 import sqlite3
 import threading
 import weakref
-from collections import OrderedDict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +135,25 @@ def _list_values(entry: Entry) -> tuple[str | None, ...]:
     )
 
 
+def _read_entry(connection: sqlite3.Connection, lock: threading.Lock, count: int, id64: int) -> Entry:
+    statement = f"SELECT {COLUMNS} FROM entries WHERE id = ?"  # noqa: S608 - the columns are a constant
+    with lock:
+        row = connection.execute(statement, (id64,)).fetchone()
+    if row is None:
+        raise LookupError(f"no entry has id {id64 % 2**64:016x}, expected one of the {count} entries")
+    family, path, group, species, source, license_, credit, sha256 = row
+    return Entry(
+        sha256=sha256,
+        family=family,
+        path=path,
+        group=group,
+        species=species,
+        source=source,
+        license=license_,
+        credit=credit,
+    )
+
+
 class EntryTable:
     """The entries of a snapshot, read from its file: ids and families in memory, the rest on demand.
 
@@ -161,7 +180,6 @@ class EntryTable:
                 f"{path} can't be read as entries, expected a file that `beedex index build` wrote, received: {error}"
             ) from error
         self._lock = threading.Lock()
-        self._kept: OrderedDict[int, Entry] = OrderedDict()
         code_by_family = {family: code for code, family in enumerate(dict.fromkeys(family for family, _ in groups))}
         self.families: tuple[str, ...] = tuple(code_by_family)
         grouped = [np.fromstring(ids, np.int64, sep=",") for _, ids in groups]
@@ -172,6 +190,8 @@ class EntryTable:
         order = np.argsort(ids)
         self.ids: NDArray[np.int64] = ids[order]
         self.family_codes: NDArray[np.int32] = codes[order]
+        # Not of a method: what holds itself is freed only when the garbage collector comes by.
+        self._recall = lru_cache(KEPT_ENTRIES)(partial(_read_entry, self._connection, self._lock, len(ids)))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -182,35 +202,7 @@ class EntryTable:
         Raises:
             LookupError: an id is unknown.
         """
-        with self._lock:
-            return [self._recall(id64) for id64 in ids.tolist()]
-
-    def _recall(self, id64: int) -> Entry:
-        entry = self._kept.get(id64)
-        if entry is not None:
-            self._kept.move_to_end(id64)
-            return entry
-        entry = self._kept[id64] = self._read_one(id64)
-        if len(self._kept) > KEPT_ENTRIES:
-            self._kept.popitem(last=False)
-        return entry
-
-    def _read_one(self, id64: int) -> Entry:
-        statement = f"SELECT {COLUMNS} FROM entries WHERE id = ?"  # noqa: S608 - the columns are a constant
-        row = self._connection.execute(statement, (id64,)).fetchone()
-        if row is None:
-            raise LookupError(f"no entry has id {id64 % 2**64:016x}, expected one of the {len(self)} entries")
-        family, path, group, species, source, license_, credit, sha256 = row
-        return Entry(
-            sha256=sha256,
-            family=family,
-            path=path,
-            group=group,
-            species=species,
-            source=source,
-            license=license_,
-            credit=credit,
-        )
+        return [self._recall(id64) for id64 in ids.tolist()]
 
     def list_families(self, ids: NDArray[np.int64]) -> list[str]:
         """Return the family of each of (K,) ids, all of which must be known."""

@@ -290,10 +290,8 @@ class Searcher:
 
     def _describe(self, ids: NDArray[np.int64], similarities: NDArray[np.float32]) -> tuple[Neighbor, ...]:
         entries = self.view.read(ids)
-        return tuple(
-            Neighbor(entry=entry, similarity=similarity)
-            for entry, similarity in zip(entries, similarities.tolist(), strict=True)
-        )
+        pairs = zip(entries, similarities.tolist(), strict=True)
+        return tuple([Neighbor(entry=entry, similarity=similarity) for entry, similarity in pairs])
 
     def __enter__(self) -> Self:
         return self
