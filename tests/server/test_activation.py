@@ -13,7 +13,7 @@ from tests.server.refusals import read_refusal
 
 from beedex.index.rebuild import build_index
 from beedex.index.snapshots import load_manifest
-from beedex.index.versions import current_version, locate_snapshot
+from beedex.index.versions import current_version, locate_snapshot, stamp_pointer
 from beedex.v1 import index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc
 
 TIMEOUT_S = 60
@@ -117,7 +117,7 @@ def test_rollbacks_go_back_one_by_one_until_there_is_none(serving, index_dir):
 def test_a_damaged_snapshot_is_refused_and_all_stays_as_it_is(serving, index_dir):
     vectors = locate_snapshot(index_dir, 2) / "vectors.faiss"
     vectors.write_bytes(vectors.read_bytes()[:-8])
-    pointer = (index_dir / "CURRENT").stat()
+    pointer = stamp_pointer(index_dir)
 
     async def scenario():
         async with administer(serving, index_dir) as admin:
@@ -128,7 +128,7 @@ def test_a_damaged_snapshot_is_refused_and_all_stays_as_it_is(serving, index_dir
 
     assert refused == [(grpc.StatusCode.FAILED_PRECONDITION, "SNAPSHOT_UNUSABLE")] * 2
     assert families == (3, ["amber-3", "blue-3", "clover-3"])
-    assert (index_dir / "CURRENT").stat() == pointer
+    assert stamp_pointer(index_dir) == pointer
 
 
 def test_a_version_that_is_not_there_is_not_found(serving, index_dir):

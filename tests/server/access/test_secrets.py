@@ -78,7 +78,8 @@ def test_no_output_of_a_server_shows_a_token_or_a_key(
             said += ask_everything(channel, tokens)
         said += [fetch(f"{base}/metrics"), fetch(f"{base}/readyz")]
         process.send_signal(signal.SIGTERM)
-        output = "".join(process.communicate(timeout=TIMEOUT_S))
+        output = process.communicate(timeout=TIMEOUT_S)[0]
+    output += (tmp_path / "ready.log").read_text()
 
     # What is looked through is all of it.
     assert "TOKEN_UNKNOWN" in output
