@@ -59,7 +59,7 @@ class LaneConfig(Section):
             InceptionV3 photos a second, so the last of a full lane waits about 4 s; with photos of a few MB the lane
             holds some 100 MB. At least 2, so that a look-up can wait beside a stream.
         cache_mb: MiB that embeddings may take which are kept for photos that come again; 0 for none. An embedding of
-            128 numbers takes 9 kB with its features, so 32 MiB hold those of 3,600 photos.
+            128 numbers takes 13 kB with its features, so 32 MiB hold those of 2,500 photos.
     """
 
     threads: Count | None = None
