@@ -24,6 +24,7 @@ from beedex.server.config import LaneConfig, ServerConfig
 from beedex.server.errors import InvalidRequestError, LoadingError, NothingToCompareError
 from beedex.server.lane import EmbeddingLane
 from beedex.server.queries import refuse_unknown_entry
+from beedex.server.quickness import is_quick
 from beedex.server.stages import ThreadedDecoder
 from beedex.server.work import Stage, note_stage
 
@@ -35,15 +36,8 @@ LOADING_RETRY_AFTER_S = 1.0
 # The same while there is no index: somebody has to build one.
 NO_INDEX_RETRY_AFTER_S = 10.0
 
-# A search on another thread costs the event loop 300 us, for which it can look at 12 MB of vectors itself: 24,000 of
-# 128 components. Beyond, and where more neighbors are asked for than a decision wants, it must not stand still so long.
-QUICK_SCAN_BYTES = 12_000_000
-QUICK_K = EVIDENCE_NEIGHBORS
-
 # One search at a time: more would only wait for the same memory.
 SEARCH_THREADS = 1
-
-BYTES_PER_NUMBER = 4
 
 Answer = TypeVar("Answer")
 
@@ -77,12 +71,6 @@ class Engine:
     def snapshot_version(self) -> int:
         """The snapshot's."""
         return self.searcher.snapshot.version
-
-    @property
-    def scans_quickly(self) -> bool:
-        """Whether a search of all vectors takes less time than the event loop may stand still."""
-        scanned_bytes = len(self.searcher.snapshot.vectors) * self.searcher.dimension * BYTES_PER_NUMBER
-        return self.searcher.snapshot.manifest.index_kind == "flat" and scanned_bytes <= QUICK_SCAN_BYTES
 
     async def embed(
         self, photo: bytes, *, field: str, timeout_s: float | None, flow: object | None = None
@@ -159,13 +147,14 @@ class Engine:
                 values={"entry_id": exclude, "snapshot": self.snapshot_version},
             )
         question = partial(self.searcher.identify, query, k, exclude=exclude)
-        return await self._search(question, k=k, is_plain=not isinstance(query, EmbeddedPhoto))
+        wanted = max(k, EVIDENCE_NEIGHBORS)
+        return await self._search(question, k=wanted, is_plain=not isinstance(query, EmbeddedPhoto))
 
     async def _search(self, question: Callable[[], Answer], *, k: int, is_plain: bool = True) -> Answer:
         """Answer at once where that takes less than handing the question to a thread."""
         began_s = time.monotonic()
         try:
-            if is_plain and k <= QUICK_K and self.scans_quickly:
+            if is_plain and is_quick(self.searcher, k):
                 return question()
             return await asyncio.get_running_loop().run_in_executor(self.search_pool, question)
         finally:
