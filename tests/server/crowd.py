@@ -1,14 +1,15 @@
 """Thirty-two clients who ask in every way there is, and know what each snapshot answers."""
 
 import asyncio
+import hashlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import numpy as np
@@ -95,21 +96,28 @@ class Crowd:
         truths: by version.
         photos: the bytes of indexed photos by entry id; each of them is in every snapshot.
         seen: how many right answers there were by way of asking and version.
-        refused: when calls ended in an error, in seconds of time.monotonic(), and in which.
+        refused: which calls ended in an error, by way of asking, and when, in seconds of time.monotonic().
         ended: set it, and they leave once what they asked is answered.
+        unanswered: how many items of streams had no answer when their stream ended.
     """
 
     truths: dict[int, Truth]
     photos: dict[str, bytes]
     seen: defaultdict[str, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
-    refused: list[tuple[float, grpc.aio.AioRpcError]] = field(default_factory=list)
+    refused: list[tuple[str, float, grpc.aio.AioRpcError]] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     unanswered: int = 0
+
+    @classmethod
+    def of(cls, index_dir: Path, gallery: Path) -> Self:
+        """Make clients who know an index and the photos that are in each of its snapshots."""
+        photos = [path.read_bytes() for path in sorted(gallery.rglob("*.jpg"))]
+        return cls(read_truths(index_dir), {hashlib.sha256(photo).hexdigest()[:16]: photo for photo in photos})
 
     def __post_init__(self) -> None:
         self._numbers = count()
         self._changed = asyncio.Event()
-        self._ways: list[Callable[[grpc.aio.Channel], Awaitable[None]]] = [
+        self._ways = [
             self._identify,
             self._find_neighbors,
             self._embed,
@@ -142,12 +150,14 @@ class Crowd:
             self._changed.clear()
             await self._changed.wait()
 
-    async def _ask_on(self, way: Callable[[grpc.aio.Channel], Awaitable[None]], channel: grpc.aio.Channel) -> None:
+    async def _ask_on(
+        self, way: Callable[[grpc.aio.Channel], Coroutine[None, None, None]], channel: grpc.aio.Channel
+    ) -> None:
         try:
             while not self.ended.is_set():
                 await way(channel)
         except grpc.aio.AioRpcError as error:
-            self.refused.append((time.monotonic(), error))
+            self.refused.append((way.__name__.lstrip("_"), time.monotonic(), error))
             self._changed.set()
 
     def _make_question(self, *, has_vector: bool = True) -> Question:
@@ -185,7 +195,7 @@ class Crowd:
         question = self._make_question()
         request = search_pb2.SearchNeighborsRequest(query=types_pb2.Query(**question.query), k=K)
         stub: Any = search_pb2_grpc.SearchServiceStub(channel)
-        self._check("neighbors", question, await stub.SearchNeighbors(request))
+        self._check("find_neighbors", question, await stub.SearchNeighbors(request))
 
     async def _embed(self, channel: grpc.aio.Channel) -> None:
         question = self._make_question(has_vector=False)
@@ -199,7 +209,7 @@ class Crowd:
             request = search_pb2.IdentifyRequest(query=types_pb2.Query(**question.query), k=K)
             return search_pb2.IdentifyStreamRequest(correlation_id=name, request=request)
 
-        await self._converse("identify stream", stub.IdentifyStream, self._make_question, pack)
+        await self._converse("identify_in_a_stream", stub.IdentifyStream, self._make_question, pack)
 
     async def _embed_in_a_stream(self, channel: grpc.aio.Channel) -> None:
         stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
@@ -209,7 +219,7 @@ class Crowd:
                 correlation_id=name, request=embedding_pb2.EmbedRequest(**question.query)
             )
 
-        await self._converse("embed stream", stub.EmbedStream, lambda: self._make_question(has_vector=False), pack)
+        await self._converse("embed_in_a_stream", stub.EmbedStream, lambda: self._make_question(has_vector=False), pack)
 
     async def _converse(
         self, way: str, call: Any, make: Callable[[], Question], pack: Callable[[str, Question], Any]

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import psutil
 import pytest
-from tests.server.crowd import Crowd, read_truths
+from tests.server.crowd import Crowd
 from tests.server.refusals import read_refusal
 
 from beedex.index.embedders import locate_embedder
@@ -50,20 +50,6 @@ def index_dir(tiny_gallery, tiny_bundle, other_tiny_bundle, tmp_path_factory) ->
 def index_copy(index_dir, tmp_path) -> Path:
     """One's own, to be damaged."""
     return Path(shutil.copytree(index_dir, tmp_path / "index"))
-
-
-@pytest.fixture(scope="module")
-def crowd_of(tiny_gallery) -> Callable[[Path], Crowd]:
-    """Make 32 clients who know an index."""
-    files = {path.relative_to(tiny_gallery).name: path.read_bytes() for path in tiny_gallery.rglob("*.jpg")}
-
-    def make(index_dir: Path) -> Crowd:
-        truths = read_truths(index_dir)
-        entries = EntryTable(locate_snapshot(index_dir, 1) / "entries.sqlite")
-        photos = {entry.entry_id: files[Path(entry.path).name] for entry in entries.read(entries.ids)}
-        return Crowd(truths, photos)
-
-    return make
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -120,8 +106,10 @@ async def activate_beside(channel: grpc.aio.Channel, index_dir: Path, version: i
 
 @pytest.mark.slow
 @pytest.mark.parametrize("activate", [activate_by_call, activate_beside])
-def test_every_answer_is_of_the_state_that_it_names_and_what_was_left_is_freed(serving, index_dir, crowd_of, activate):
-    crowd, process = crowd_of(index_dir), psutil.Process()
+def test_every_answer_is_of_the_state_that_it_names_and_what_was_left_is_freed(
+    serving, index_dir, tiny_gallery, activate
+):
+    crowd, process = Crowd.of(index_dir, tiny_gallery), psutil.Process()
 
     async def scenario() -> None:
         pools, tables = count_alive(InferencePool), count_alive(EntryTable)
@@ -171,9 +159,9 @@ def put_another_embedder_in_its_place(index_dir: Path) -> None:
     ],
 )
 def test_a_broken_snapshot_is_refused_under_load_and_the_old_one_serves_on(
-    serving, index_copy, crowd_of, caplog, damage, version, complaint
+    serving, index_copy, tiny_gallery, caplog, damage, version, complaint
 ):
-    crowd = crowd_of(index_copy)
+    crowd = Crowd.of(index_copy, tiny_gallery)
     damage(index_copy)
     refusals = []
 

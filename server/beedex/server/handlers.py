@@ -173,6 +173,19 @@ def parse_within(handler: Any, refuse: Callable[[Unparsable], Exception]) -> Any
     return _remake(handler, answer if inspect.isasyncgenfunction(method) else answer_once, parse)
 
 
+def refuse_unread(refusal: Exception) -> Any:  # noqa: ANN401 - see above
+    """Return a handler that raises *refusal* without reading the request.
+
+    It calls itself one of streams, whatever the method is: gRPC reads the request of a unary method before it calls the
+    handler, and here that may be many megabytes from anybody.
+    """
+
+    async def refuse(_requests: object, _context: Context) -> None:
+        raise refusal
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
+
+
 def _name_kind(handler: Any) -> str:  # noqa: ANN401 - see above
     request = "stream" if handler.request_streaming else "unary"
     return f"{request}_{'stream' if handler.response_streaming else 'unary'}"

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Callable
 from types import ModuleType
 
@@ -17,6 +18,7 @@ from beedex.server.access.interceptor import AccessInterceptor, open_access
 from beedex.server.activation import Activation
 from beedex.server.background import Background
 from beedex.server.config import ServerConfig
+from beedex.server.door import MOST_LAME_DUCK_S, Door, turn_away
 from beedex.server.editing import Editing
 from beedex.server.engine import Engine, EngineSlot, open_engine
 from beedex.server.errors import ListenError
@@ -54,16 +56,14 @@ METHODS: tuple[str, ...] = tuple(
 )
 
 
-# Once health says NOT_SERVING, requests are taken until none has come for this long: long enough for all that is under
-# way within a data center.
-QUIET_S = 0.2
-
-# Clients that don't look at health are cut off after this long, in time to answer what they sent.
-MOST_LAME_DUCK_S = 3.0
-
-
 def create_server(
-    config: ServerConfig, slot: EngineSlot, health: HealthServicer, traffic: TrafficWatch, background: Background
+    config: ServerConfig,
+    slot: EngineSlot,
+    health: HealthServicer,
+    traffic: TrafficWatch,
+    background: Background,
+    *,
+    door: Door,
 ) -> tuple[grpc.aio.Server, int]:
     """Make a server with every service on it and bind its port; it isn't started.
 
@@ -73,6 +73,7 @@ def create_server(
         health: what tells of them.
         traffic: what sees each request come.
         background: what works beside the requests.
+        door: what lets each request in.
 
     Returns:
         The server and its port, which differs from the configured one when that is 0.
@@ -82,7 +83,7 @@ def create_server(
         CredentialsError: certificates or tokens can't be used.
     """
     credentials, access = _open_door(config)
-    interceptors: list[grpc.aio.ServerInterceptor] = [traffic, StatusInterceptor()]
+    interceptors: list[grpc.aio.ServerInterceptor] = [traffic, StatusInterceptor(), door]
     if access is not None:
         interceptors.append(access)
     interceptors.append(PatienceInterceptor(config.limits.max_idle_s))
@@ -174,7 +175,8 @@ async def _serve_watched(
     readiness, traffic, thread = watch.readiness, watch.traffic, LoadingThread()
     health = HealthServicer((*SERVICE_NAMES, HEALTH_NAME), readiness)
     background = Background.open(config, Follower(config, slot, traffic, readiness, load, thread), traffic)
-    server, port = create_server(config, slot, health, traffic, background)
+    door = Door()
+    server, port = create_server(config, slot, health, traffic, background, door=door)
     address = f"{config.listen.rpartition(':')[0]}:{port}"
     await server.start()
     on_bound(address)
@@ -196,10 +198,9 @@ async def _serve_watched(
         log.info("stopping: requests that were accepted have %g s", config.grace_s)
         stopping.cancel()
         readiness.drain()
-        traffic.draining.set()
-        lame_duck_s = min(MOST_LAME_DUCK_S, config.grace_s / 2)
-        await traffic.wait_until_quiet(QUIET_S, at_most_s=lame_duck_s)
-        await server.stop(config.grace_s - lame_duck_s)
+        end_s = time.monotonic() + config.grace_s
+        await turn_away(traffic, door, at_most_s=min(MOST_LAME_DUCK_S, config.grace_s / 2))
+        await server.stop(max(end_s - time.monotonic(), 0))
         await _close(loading, following, slot)
         await background.close()
         await asyncio.to_thread(thread.close)

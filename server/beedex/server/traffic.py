@@ -9,6 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from beedex.server.handlers import Context, Remaking, surround
 from beedex.server.watching.identity import REQUEST_ID_KEY, identify_call
 from beedex.server.work import CURRENT_CALL, CURRENT_WORK, Call, Work
 
-__all__ = ["UNKNOWN_METHOD", "Attendance", "Listener", "TrafficWatch"]
+__all__ = ["HEALTH_PREFIX", "UNKNOWN_METHOD", "Attendance", "Listener", "TrafficWatch"]
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class TrafficWatch(grpc.aio.ServerInterceptor):
         self._clock = clock
         self._last_arrival = clock()
         self._present: set[asyncio.Event] = set()
+        self._stream_ended = asyncio.Event()
         self._accompanied = Remaking(self._accompany)
 
     async def intercept_service(
@@ -105,6 +107,7 @@ class TrafficWatch(grpc.aio.ServerInterceptor):
         """Take note that a call has ended, and tell the listeners."""
         if call.is_stream:
             self.open_streams[call.method] -= 1
+            self._stream_ended.set()
         call.ended_s = self._clock()
         self._tell(lambda listener: listener.end_call(call))
 
@@ -147,12 +150,21 @@ class TrafficWatch(grpc.aio.ServerInterceptor):
         for ended in tuple(self._present):
             await ended.wait()
 
-    async def wait_until_quiet(self, quiet_s: float, *, at_most_s: float) -> None:
-        """Return when no request has come for *quiet_s* from now on, after *at_most_s* at the latest."""
+    async def wait_for_streams(self, at_most_s: float) -> None:
+        """Return when no stream is open but those that watch health, or after *at_most_s*."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                while any(count for method, count in self.open_streams.items() if not method.startswith(HEALTH_PREFIX)):
+                    self._stream_ended.clear()
+                    await self._stream_ended.wait()
+
+    async def wait_until_quiet(self, quiet_s: float, *, at_most_s: float) -> bool:
+        """Return True when no request has come for *quiet_s* from now on; False after *at_most_s*."""
         end = self._clock() + at_most_s
         self._last_arrival = self._clock()
         while (left := min(self._last_arrival + quiet_s, end) - self._clock()) > 0:  # noqa: ASYNC110 - a request moves the end
             await asyncio.sleep(left)
+        return self._clock() >= self._last_arrival + quiet_s
 
 
 class Attendance:

@@ -11,7 +11,7 @@ from beedex.server.access.roles import Role, find_needed_role
 from beedex.server.access.tokens import Holder, TokenBook, read_tokens
 from beedex.server.config import ServerConfig
 from beedex.server.errors import ForbiddenError, RefusalError, UnauthenticatedError
-from beedex.server.handlers import Context
+from beedex.server.handlers import refuse_unread
 
 __all__ = ["AccessInterceptor", "open_access"]
 
@@ -70,7 +70,7 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             holder = self._identify(handler_call_details.invocation_metadata)
             _require_role(holder, needed, method)
         except RefusalError as refusal:
-            return _refuse(refusal)
+            return refuse_unread(refusal)
         if needed is Role.ADMIN:
             log.info("%s called by %s", method, holder.name)
         return handler
@@ -84,19 +84,6 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
                 "the token is not one of this server's; ask who runs it for one", reason="TOKEN_UNKNOWN"
             )
         return holder
-
-
-def _refuse(refusal: RefusalError) -> Any:  # noqa: ANN401 - a handler's messages are of any type
-    """Return a handler that refuses without reading the request.
-
-    It calls itself one of streams, whatever the method is: gRPC reads the request of a unary method before it calls the
-    handler, and here that may be many megabytes from anybody.
-    """
-
-    async def refuse(_requests: object, _context: Context) -> None:
-        raise refusal
-
-    return grpc.stream_stream_rpc_method_handler(refuse)
 
 
 def _read_token(metadata: Iterable[tuple[str, str | bytes]]) -> str | bytes:
