@@ -1,9 +1,10 @@
 """From the server's errors to gRPC statuses: one table, and the details that travel with a status."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 import grpc
@@ -131,18 +132,27 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
 
 
 def _guard(method: str, handler: Any) -> Any:  # noqa: ANN401 - a handler's messages are of any type
-    @asynccontextmanager
-    async def guard(context: Context) -> AsyncIterator[None]:
-        try:
-            yield
-        except grpc.aio.AbortError:
-            raise
-        # Whatever it is, the caller gets a status and the server goes on.
-        except Exception as error:  # noqa: BLE001
-            _answer(context, judge_failure(error, method))
-            _let_go(error)
+    return surround(parse_within(handler, _refuse_unparsable), partial(_Guard, method))
 
-    return surround(parse_within(handler, _refuse_unparsable), guard)
+
+class _Guard:
+    """An async context manager around a call's method, after which the caller has a status, whatever it raised."""
+
+    def __init__(self, method: str, context: Context) -> None:
+        self._method, self._context = method, context
+
+    async def __aenter__(self) -> None:
+        """Begin."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Answer with the error's status, and let the server go on."""
+        if not isinstance(error, Exception) or isinstance(error, grpc.aio.AbortError):
+            return False
+        _answer(self._context, judge_failure(error, self._method))
+        _let_go(error)
+        return True
 
 
 def judge_failure(error: Exception, method: str) -> status_pb2.Status:
