@@ -19,12 +19,12 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from prometheus_client import CollectorRegistry
 
+from beedex.server.calls.traffic import Listener, TrafficWatch
+from beedex.server.calls.work import Stage, note_stage
 from beedex.server.config import LogFormat, LogLevel, WatchConfig
-from beedex.server.traffic import Listener, TrafficWatch
 from beedex.server.watching.logs import RequestLog, configure_logs
 from beedex.server.watching.metrics import RequestMetrics
 from beedex.server.watching.traces import Traces
-from beedex.server.work import Stage, note_stage
 
 METHOD = "/benchmark/Echo"
 

@@ -32,7 +32,7 @@ def test_the_committed_code_is_what_the_proto_files_generate(tmp_path):
 
 
 def test_buf_lint_finds_nothing():
-    done = subprocess.run(["make", "proto-lint"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(["make", "proto-lint"], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607 - make is wherever the person has it
 
     assert done.returncode == 0, done.stdout
 

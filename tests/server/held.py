@@ -7,7 +7,7 @@ import numpy as np
 
 from beedex.index.embedded import EmbeddedPhoto
 from beedex.server.engine import open_engine
-from beedex.server.lane import EmbeddingLane
+from beedex.server.lane.lane import EmbeddingLane
 
 
 class HeldEmbedder:

@@ -4,8 +4,8 @@ import asyncio
 from concurrent.futures import Future
 from typing import Any
 
-from beedex.server.cache import EmbeddingCache
-from beedex.server.lane import EmbeddingLane
+from beedex.server.lane.cache import EmbeddingCache
+from beedex.server.lane.lane import EmbeddingLane
 
 
 class HandDriven:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beedex.oip import inference_pb2
-from beedex.server.status import CODE_BY_ERROR
+from beedex.server.calls.status import CODE_BY_ERROR
 from beedex.v1 import embedding_pb2, index_pb2, search_pb2
 
 TIMEOUT_S = 30

@@ -19,7 +19,7 @@ from beedex.index.rebuild import build_index
 from beedex.index.snapshots import SNAPSHOTS_KEPT, list_snapshots, load_manifest
 from beedex.index.vectors import SearchSettings
 from beedex.index.versions import hold_pointer
-from beedex.server.buildprocess import NICENESS
+from beedex.server.upkeep.buildprocess import NICENESS
 from beedex.v1 import index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc
 
 TIMEOUT_S = 60

@@ -14,8 +14,8 @@ from tests.server.refusals import read_status
 
 from beedex.index.index import Index
 from beedex.index.rebuild import build_index
-from beedex.server.editing import LONGEST_TEXT_CHARACTERS
 from beedex.server.engine import Engine, open_engine
+from beedex.server.upkeep.editing import LONGEST_TEXT_CHARACTERS
 from beedex.v1 import index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc, types_pb2
 
 TIMEOUT_S = 60

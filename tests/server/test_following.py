@@ -210,7 +210,7 @@ def test_a_snapshot_that_is_damaged_is_told_once_and_the_old_one_serves_on(
             await asyncio.to_thread(build_index, tiny_gallery_copy, tiny_bundle, index_dir)
             await until_served(client, lambda status: status.snapshot > 1)
 
-    with caplog.at_level(logging.ERROR, logger="beedex.server.following"):
+    with caplog.at_level(logging.ERROR, logger="beedex.server.upkeep.following"):
         run(scenario)
     (record,) = caplog.records
     assert "snapshot 1 serves on" in record.getMessage()

@@ -8,7 +8,7 @@ from tests.server.lane_driver import make_lane, run, settle
 
 from beedex.index.errors import PhotoError, PhotoReason
 from beedex.server.errors import LaneFullError, LateError
-from beedex.server.stages import ThreadedDecoder
+from beedex.server.lane.stages import ThreadedDecoder
 
 
 def test_a_photo_is_decoded_and_then_embedded():

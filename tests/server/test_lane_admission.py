@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tests.server.lane_driver import make_lane, run, settle
 
-from beedex.server.admission import WorkPace
 from beedex.server.errors import DeadlineTooNearError, LaneFullError, RefusalError
+from beedex.server.lane.admission import WorkPace
 
 
 async def work_through(lane, decoder, embedder, clock, *, photos, interval_s):

@@ -7,10 +7,10 @@ import pytest
 from tests.server.lane_driver import embed_one, make_lane, run, settle
 
 from beedex.index.errors import PhotoError, PhotoReason
-from beedex.server.cache import BYTES_BESIDE, HASHED_AT_ONCE_BYTES, EmbeddingCache, digest_photo
+from beedex.server.calls.traffic import TrafficWatch
+from beedex.server.calls.work import Stage
 from beedex.server.errors import LateError
-from beedex.server.traffic import TrafficWatch
-from beedex.server.work import Stage
+from beedex.server.lane.cache import BYTES_BESIDE, HASHED_AT_ONCE_BYTES, EmbeddingCache, digest_photo
 
 ROOM = 100_000
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.server.lane_driver import make_lane, run, settle
 
-from beedex.server.fairness import FairLine, Turn
+from beedex.server.lane.fairness import FairLine, Turn
 
 FLOWS = ("red", "green", "blue")
 

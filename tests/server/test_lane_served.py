@@ -14,7 +14,7 @@ from tests.server.lane_driver import HandDriven, run
 
 from beedex.index.embedded import EmbeddedPhoto
 from beedex.server.engine import open_engine
-from beedex.server.lane import EmbeddingLane
+from beedex.server.lane.lane import EmbeddingLane
 from beedex.v1 import (
     embedding_pb2,
     embedding_pb2_grpc,

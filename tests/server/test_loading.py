@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from beedex.index.embedder import Embedder
-from beedex.server.loading import NICENESS, LoadingThread
+from beedex.server.upkeep.loading import NICENESS, LoadingThread
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="niceness is the whole process's elsewhere")
 

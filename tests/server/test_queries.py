@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from beedex.server.calls.queries import DEFAULT_K, check_expectation, choose_k, unpack_vector
 from beedex.server.errors import ExpectationFailedError, InvalidRequestError
-from beedex.server.queries import DEFAULT_K, check_expectation, choose_k, unpack_vector
 from beedex.v1 import types_pb2
 
 

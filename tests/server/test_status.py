@@ -4,8 +4,8 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
+from beedex.server.calls.status import CODE_BY_ERROR, ERROR_DOMAIN, build_fault, build_status
 from beedex.server.errors import InvalidRequestError, LaneFullError, RefusalError
-from beedex.server.status import CODE_BY_ERROR, ERROR_DOMAIN, build_fault, build_status
 
 DETAILS = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
 

@@ -11,6 +11,8 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
+from beedex.server.calls.streams import Streams
+from beedex.server.calls.traffic import TrafficWatch
 from beedex.server.config import LimitsConfig
 from beedex.server.errors import (
     DrainingError,
@@ -19,8 +21,6 @@ from beedex.server.errors import (
     InvalidRequestError,
     StreamLimitError,
 )
-from beedex.server.streams import Streams
-from beedex.server.traffic import TrafficWatch
 
 METHOD = "/beedex.v1.EmbeddingService/EmbedStream"
 END = None

@@ -16,8 +16,8 @@ SIDE_PX = 299  # InceptionV3's input, https://arxiv.org/abs/1512.00567 section 6
 # Of a fine wave at 0.7 of the finest that 299 pixels can hold, 1200 pixels shrunk by Lanczos keep 95 % of the
 # contrast, by bicubic 83 %, by bilinear 66 %; of one at 1.4, which could only come out as a false pattern, 5 %,
 # 15 % and 15 %. Hair and wing veins are such waves. It takes 30 ms for two megapixels where bicubic takes 21.
-# Of 500-pixel photos it takes 1.9 ms, bilinear 0.8, with which a build runs at 94.8 % of bare inference in place of 90.8;
-# but with heads trained on bilinear features, Recall@1 on held-out wild bees fell by 0.028 (95 % 0.006 to 0.052,
+# Of 500-pixel photos it takes 1.9 ms, bilinear 0.8, with which a build runs at 94.8 % of bare inference in place of
+# 90.8; but with heads trained on bilinear features, Recall@1 on held-out wild bees fell by 0.028 (95 % 0.006 to 0.052,
 # p = 0.02) and on the six types by 0.020 (0.002 to 0.040), MAP@R by 0.015 and 0.017.
 RESAMPLE = Image.Resampling.LANCZOS
 

@@ -19,14 +19,14 @@ from beedex.index.entries import Entry
 from beedex.index.errors import PhotoError
 from beedex.index.preprocessing import prepare
 from beedex.index.searcher import Identification, Neighbor, Searcher
-from beedex.server.cache import EmbeddingCache
+from beedex.server.calls.queries import refuse_unknown_entry
+from beedex.server.calls.work import Stage, note_stage
 from beedex.server.config import LaneConfig, ServerConfig
 from beedex.server.errors import InvalidRequestError, LoadingError, NothingToCompareError
-from beedex.server.lane import EmbeddingLane
-from beedex.server.queries import refuse_unknown_entry
+from beedex.server.lane.cache import EmbeddingCache
+from beedex.server.lane.lane import EmbeddingLane
+from beedex.server.lane.stages import ThreadedDecoder
 from beedex.server.quickness import is_quick
-from beedex.server.stages import ThreadedDecoder
-from beedex.server.work import Stage, note_stage
 
 __all__ = ["Engine", "EngineSlot", "equip_engine", "open_engine"]
 

@@ -1,7 +1,7 @@
 """Why the server doesn't answer a request, or doesn't start.
 
 BeedexError                      of beedex.index
-├── RefusalError                 a request gets a status instead of an answer; see beedex.server.status
+├── RefusalError                 a request gets a status instead of an answer; see beedex.server.calls.status
 │   ├── InvalidRequestError      it can't be answered by any server
 │   ├── EntryNotFoundError       it names an entry that the snapshot lacks
 │   ├── ModelNotFoundError       it names a model, or a version of one, that there isn't

@@ -15,29 +15,29 @@ from beedex.oip import inference_pb2, inference_pb2_grpc
 from beedex.server.access.certificates import open_credentials
 from beedex.server.access.exposure import require_protection
 from beedex.server.access.interceptor import AccessInterceptor, open_access
-from beedex.server.activation import Activation
-from beedex.server.background import Background
+from beedex.server.calls.door import MOST_LAME_DUCK_S, Door, turn_away
+from beedex.server.calls.handlers import Interceptors
+from beedex.server.calls.patience import PatienceInterceptor
+from beedex.server.calls.status import StatusInterceptor
+from beedex.server.calls.streams import Streams
+from beedex.server.calls.traffic import TrafficWatch
 from beedex.server.config import ServerConfig
-from beedex.server.door import MOST_LAME_DUCK_S, Door, turn_away
-from beedex.server.editing import Editing
 from beedex.server.engine import Engine, EngineSlot, open_engine
 from beedex.server.errors import ListenError
-from beedex.server.following import Follower
-from beedex.server.handlers import Interceptors
 from beedex.server.health import SERVICE_NAME as HEALTH_NAME
 from beedex.server.health import HealthServicer
-from beedex.server.loading import LoadingThread
 from beedex.server.memory import leave_libraries_alone, return_freed_blocks
-from beedex.server.patience import PatienceInterceptor
 from beedex.server.services.embedding import EmbeddingService
 from beedex.server.services.index import IndexService
 from beedex.server.services.inference import InferenceService
 from beedex.server.services.search import SearchService
-from beedex.server.status import StatusInterceptor
-from beedex.server.streams import Streams
 from beedex.server.supervisor import tell_supervisor
-from beedex.server.traffic import TrafficWatch
-from beedex.server.waiting import load_first
+from beedex.server.upkeep.activation import Activation
+from beedex.server.upkeep.background import Background
+from beedex.server.upkeep.editing import Editing
+from beedex.server.upkeep.following import Follower
+from beedex.server.upkeep.loading import LoadingThread
+from beedex.server.upkeep.waiting import load_first
 from beedex.server.watching.watch import Watch, open_watch
 from beedex.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc
 

@@ -13,9 +13,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from beedex.server.access.interceptor import open_access
 from beedex.server.access.roles import EXCEPTIONS, ROLE_BY_SERVICE, Role, find_needed_role
+from beedex.server.calls.status import StatusInterceptor
+from beedex.server.calls.traffic import TrafficWatch
 from beedex.server.config import ServerConfig
-from beedex.server.status import StatusInterceptor
-from beedex.server.traffic import TrafficWatch
 
 TIMEOUT_S = 30
 UNAUTHENTICATED, DENIED = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED

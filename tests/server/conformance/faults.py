@@ -23,10 +23,10 @@ from beedex.index.entries import Entry
 from beedex.index.rebuild import build_index
 from beedex.index.snapshots import publish_snapshot
 from beedex.index.versions import hold_pointer, locate_snapshot
+from beedex.server.calls.work import CURRENT_CALL
 from beedex.server.engine import Engine, open_engine
 from beedex.server.errors import InvalidRequestError
-from beedex.server.lane import EmbeddingLane
-from beedex.server.work import CURRENT_CALL
+from beedex.server.lane.lane import EmbeddingLane
 from beedex.v1 import index_pb2
 
 LOOK_UPS = ("Embed", "Identify", "SearchNeighbors")

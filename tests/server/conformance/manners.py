@@ -14,8 +14,8 @@ from tests.server.conformance.contract import Outcome
 
 from beedex.server.access.roles import Role
 from beedex.server.access.tokens import Holder, hash_token
+from beedex.server.calls.queries import MOST_FAMILIES
 from beedex.server.config import AccessConfig, LimitsConfig
-from beedex.server.queries import MOST_FAMILIES
 from beedex.v1 import index_pb2, types_pb2
 
 SMALL = LimitsConfig(max_photo_bytes=asking.MAX_PHOTO_BYTES, max_streams=1, max_stream_items=2, max_entries=2)

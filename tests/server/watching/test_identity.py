@@ -8,11 +8,11 @@ import grpc
 import pytest
 from google.rpc import status_pb2
 
+from beedex.server.calls.status import STATUS_KEY, StatusInterceptor
+from beedex.server.calls.traffic import UNKNOWN_METHOD, TrafficWatch
+from beedex.server.calls.work import Call, Work
 from beedex.server.errors import EntryNotFoundError
-from beedex.server.status import STATUS_KEY, StatusInterceptor
-from beedex.server.traffic import UNKNOWN_METHOD, TrafficWatch
 from beedex.server.watching.identity import REQUEST_ID_KEY, identify_call
-from beedex.server.work import Call, Work
 
 OK, ABORTED, CANCELLED = grpc.StatusCode.OK, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED
 DEADLINE_EXCEEDED, NOT_FOUND = grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.NOT_FOUND

@@ -17,9 +17,9 @@ from beedex.index.errors import FingerprintMismatchError, IndexDirectoryError
 from beedex.index.rebuild import build_index
 from beedex.index.snapshots import rollback_snapshot
 from beedex.index.versions import locate_snapshot
+from beedex.server.calls.status import STATUS_KEY
 from beedex.server.engine import open_engine
 from beedex.server.lifecycle import SERVICE_NAMES
-from beedex.server.status import STATUS_KEY
 from beedex.v1 import index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc, types_pb2
 
 # Typed as if every channel were a blocking one, where nothing is known of the channel.
@@ -294,7 +294,7 @@ def test_what_is_waited_for_is_said_once(run, watched, index_dir, caplog):
             return (await server.ask_ready())[1]["index_problem"]
 
     problem = run(scenario)
-    said = [record.getMessage() for record in caplog.records if record.name == "beedex.server.waiting"]
+    said = [record.getMessage() for record in caplog.records if record.name == "beedex.server.upkeep.waiting"]
     assert said == [f"waiting for an index to serve: {problem}"]
 
 

@@ -9,9 +9,9 @@ import grpc
 from beedex.server.access.followed import FollowedFiles
 from beedex.server.access.roles import Role, find_needed_role
 from beedex.server.access.tokens import Holder, TokenBook, read_tokens
+from beedex.server.calls.handlers import refuse_unread
 from beedex.server.config import ServerConfig
 from beedex.server.errors import ForbiddenError, RefusalError, UnauthenticatedError
-from beedex.server.handlers import refuse_unread
 
 __all__ = ["AccessInterceptor", "open_access"]
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beedex.server.calls.streams import Streams
 from beedex.server.engine import EngineSlot
 from beedex.server.errors import InvalidRequestError
 from beedex.server.services.origin import describe_origin, take_engine
-from beedex.server.streams import Streams
 from beedex.v1 import embedding_pb2, embedding_pb2_grpc, types_pb2
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@
 from functools import lru_cache
 
 from beedex.index.entries import Entry
-from beedex.server.editing import Outcome, Wish
-from beedex.server.status import describe_failure
+from beedex.server.calls.status import describe_failure
+from beedex.server.upkeep.editing import Outcome, Wish
 from beedex.v1 import index_pb2, types_pb2
 
 __all__ = ["pack_entry", "pack_outcome", "read_wish"]

@@ -6,19 +6,19 @@ from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from beedex.server.activation import Activation
-from beedex.server.buildnews import BuildProgress
-from beedex.server.builds import Builds
+from beedex.server.calls.queries import check_expectation
+from beedex.server.calls.streams import attend_replies
+from beedex.server.calls.traffic import TrafficWatch
 from beedex.server.config import LimitsConfig
-from beedex.server.editing import Editing
 from beedex.server.engine import Engine, EngineSlot
 from beedex.server.errors import InvalidRequestError
-from beedex.server.queries import check_expectation
 from beedex.server.services.entries import pack_outcome, read_wish
 from beedex.server.services.origin import describe_origin, take_engine
 from beedex.server.services.snapshots import pack_limits, pack_progress, pack_snapshot, pack_summary
-from beedex.server.streams import attend_replies
-from beedex.server.traffic import TrafficWatch
+from beedex.server.upkeep.activation import Activation
+from beedex.server.upkeep.buildnews import BuildProgress
+from beedex.server.upkeep.builds import Builds
+from beedex.server.upkeep.editing import Editing
 from beedex.v1 import index_pb2, index_pb2_grpc, types_pb2
 
 if TYPE_CHECKING:

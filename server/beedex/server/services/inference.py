@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from beedex.oip import inference_pb2, inference_pb2_grpc
+from beedex.server.calls.tensors import INPUT_NAME, OUTPUT_NAME, pack_embeddings, unpack_images
+from beedex.server.calls.traffic import TrafficWatch
+from beedex.server.calls.work import note_origin
 from beedex.server.engine import Engine, EngineSlot
 from beedex.server.errors import LoadingError, ModelNotFoundError
-from beedex.server.tensors import INPUT_NAME, OUTPUT_NAME, pack_embeddings, unpack_images
-from beedex.server.traffic import TrafficWatch
-from beedex.server.work import note_origin
 
 if TYPE_CHECKING:
     import grpc

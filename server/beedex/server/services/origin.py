@@ -1,8 +1,8 @@
 """What every service does first and last: take one engine that is as expected, and name it in the reply."""
 
+from beedex.server.calls.queries import check_expectation
+from beedex.server.calls.work import note_origin
 from beedex.server.engine import Engine, EngineSlot
-from beedex.server.queries import check_expectation
-from beedex.server.work import note_origin
 from beedex.v1 import types_pb2
 
 __all__ = ["describe_origin", "take_engine"]

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from beedex.index.decision import Verdict
 from beedex.index.embedded import EmbeddedPhoto
 from beedex.index.searcher import Neighbor
+from beedex.server.calls.queries import choose_families, choose_k, choose_side, unpack_vector
+from beedex.server.calls.streams import Streams, attend_replies
+from beedex.server.calls.traffic import TrafficWatch
 from beedex.server.engine import Engine, EngineSlot
 from beedex.server.errors import InvalidRequestError
 from beedex.server.photofiles import PhotoFiles
-from beedex.server.queries import choose_families, choose_k, choose_side, unpack_vector
 from beedex.server.services.entries import pack_entry
 from beedex.server.services.origin import describe_origin, take_engine
-from beedex.server.streams import Streams, attend_replies
-from beedex.server.traffic import TrafficWatch
 from beedex.v1 import search_pb2, search_pb2_grpc, types_pb2
 
 if TYPE_CHECKING:

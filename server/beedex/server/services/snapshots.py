@@ -5,8 +5,8 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from beedex.index.overview import SnapshotState
-from beedex.server.buildnews import BuildProgress, BuildReport
 from beedex.server.config import LimitsConfig
+from beedex.server.upkeep.buildnews import BuildProgress, BuildReport
 from beedex.v1 import index_pb2
 
 __all__ = ["pack_limits", "pack_progress", "pack_snapshot", "pack_summary"]

@@ -14,8 +14,8 @@ from typing import TextIO
 import grpc
 from pythonjsonlogger.json import JsonFormatter
 
+from beedex.server.calls.work import CURRENT_CALL, CURRENT_WORK, Call, Work
 from beedex.server.config import LogFormat, WatchConfig
-from beedex.server.work import CURRENT_CALL, CURRENT_WORK, Call, Work
 
 __all__ = ["RequestLog", "configure_logs"]
 

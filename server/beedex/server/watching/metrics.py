@@ -10,8 +10,8 @@ from functools import cache
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from beedex.server.status import FAULT_REASON
-from beedex.server.work import Call, Stage, Work
+from beedex.server.calls.status import FAULT_REASON
+from beedex.server.calls.work import Call, Stage, Work
 
 __all__ = ["RequestMetrics"]
 

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from beedex.server.work import Call, Work
+from beedex.server.calls.work import Call, Work
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

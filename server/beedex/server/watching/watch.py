@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
+from beedex.server.calls.traffic import Listener, TrafficWatch
 from beedex.server.config import WatchConfig
 from beedex.server.engine import EngineSlot
 from beedex.server.errors import ConfigError
-from beedex.server.traffic import Listener, TrafficWatch
 from beedex.server.watching.logs import RequestLog
 from beedex.server.watching.metrics import RequestMetrics
 from beedex.server.watching.readiness import Readiness

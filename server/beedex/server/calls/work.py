@@ -2,7 +2,7 @@
 
 A *call* is an RPC as a whole. A *work* is one unary request, or one item of a stream. Whoever does a part of a work
 notes the stage with `note_stage`; whoever watches the server is told of each call and each work when it has ended, see
-`beedex.server.traffic`. Nothing in between has to hand anything on: call and work are found by their context.
+`beedex.server.calls.traffic`. Nothing in between has to hand anything on: call and work are found by their context.
 """
 
 from collections.abc import Callable

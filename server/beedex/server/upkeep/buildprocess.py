@@ -1,4 +1,4 @@
-"""A build in a process of its own: `python -m beedex.server.buildprocess JOB` prints news, one JSON document a line.
+"""A build in a process of its own: `python -m beedex.server.upkeep.buildprocess JOB` prints news in lines of JSON.
 
 It may be killed at any instant, as every build may, and ends by itself when nobody reads its news any more.
 """
@@ -15,7 +15,7 @@ from beedex.index.errors import BeedexError, IndexBusyError
 from beedex.index.progress import Advance
 from beedex.index.rebuild import build_index
 from beedex.index.snapshots import SNAPSHOTS_KEPT, list_snapshots
-from beedex.server.buildnews import BuildJob, BuildNews, BuildProgress, BuildRefusal, BuildReport
+from beedex.server.upkeep.buildnews import BuildJob, BuildNews, BuildProgress, BuildRefusal, BuildReport
 
 __all__ = ["main"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import grpc
 
+from beedex.server.calls.handlers import Remaking, send_replies
 from beedex.server.errors import IdleError
-from beedex.server.handlers import Remaking, send_replies
 
 __all__ = ["PatienceInterceptor", "refuse_idle"]
 

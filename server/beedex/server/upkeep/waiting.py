@@ -9,8 +9,8 @@ from contextlib import suppress
 from beedex.index.errors import BeedexError
 from beedex.server.config import ServerConfig
 from beedex.server.engine import Engine, EngineSlot
-from beedex.server.following import SECONDS_BETWEEN_LOOKS, TRIES_APART
-from beedex.server.loading import LoadingThread
+from beedex.server.upkeep.following import SECONDS_BETWEEN_LOOKS, TRIES_APART
+from beedex.server.upkeep.loading import LoadingThread
 from beedex.server.watching.readiness import Readiness
 
 __all__ = ["load_first"]

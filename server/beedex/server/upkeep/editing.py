@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from beedex.index.edits import Editor, TakenIdError
 from beedex.index.entries import Entry
 from beedex.index.errors import IndexDirectoryError
+from beedex.server.calls.queries import refuse_unknown_entry
 from beedex.server.engine import Engine, EngineSlot
 from beedex.server.errors import EntryIdTakenError, IndexUnusableError, InvalidRequestError
-from beedex.server.following import Follower
-from beedex.server.queries import refuse_unknown_entry
+from beedex.server.upkeep.following import Follower
 
 __all__ = ["LONGEST_TEXT_CHARACTERS", "Editing", "Outcome", "Wish"]
 

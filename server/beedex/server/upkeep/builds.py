@@ -8,20 +8,20 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 from beedex.index.vectors import DEFAULT_SETTINGS
-from beedex.server.buildnews import BuildJob, BuildNews, BuildProgress, BuildReport
+from beedex.server.calls.streams import refuse_draining
+from beedex.server.calls.traffic import TrafficWatch
 from beedex.server.config import ServerConfig
 from beedex.server.engine import Engine
 from beedex.server.errors import BuildRunningError, IndexUnusableError
-from beedex.server.following import Follower
-from beedex.server.streams import refuse_draining
-from beedex.server.traffic import TrafficWatch
+from beedex.server.upkeep.buildnews import BuildJob, BuildNews, BuildProgress, BuildReport
+from beedex.server.upkeep.following import Follower
 
 __all__ = ["Builds"]
 
 log = logging.getLogger(__name__)
 
 # -P: what happens to lie in the working directory is not to be imported.
-BUILD_COMMAND = (sys.executable, "-P", "-m", "beedex.server.buildprocess")
+BUILD_COMMAND = (sys.executable, "-P", "-m", "beedex.server.upkeep.buildprocess")
 
 # The summary names up to 1000 skipped files.
 LONGEST_LINE_BYTES = 16 * 1024 * 1024

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.server.work import Stage, note_stage
+from beedex.server.calls.work import Stage, note_stage
 
 __all__ = ["BoundedStage", "StageRunner", "ThreadedDecoder"]
 

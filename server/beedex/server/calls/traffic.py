@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 import grpc
 
-from beedex.server.handlers import Context, Remaking, surround
+from beedex.server.calls.handlers import Context, Remaking, surround
+from beedex.server.calls.work import CURRENT_CALL, CURRENT_WORK, Call, Work
 from beedex.server.watching.identity import REQUEST_ID_KEY, identify_call
-from beedex.server.work import CURRENT_CALL, CURRENT_WORK, Call, Work
 
 __all__ = ["HEALTH_PREFIX", "UNKNOWN_METHOD", "Attendance", "Listener", "TrafficWatch"]
 

@@ -19,10 +19,10 @@ from beedex.index.errors import BeedexError
 from beedex.index.searcher import Searcher
 from beedex.index.snapshots import Snapshot, load_manifest, load_snapshot
 from beedex.index.versions import require_current, stamp_pointer
+from beedex.server.calls.traffic import TrafficWatch
 from beedex.server.config import ServerConfig
 from beedex.server.engine import Engine, EngineSlot, equip_engine
-from beedex.server.loading import LoadingThread
-from beedex.server.traffic import TrafficWatch
+from beedex.server.upkeep.loading import LoadingThread
 from beedex.server.watching.readiness import Readiness
 
 __all__ = ["Follower"]

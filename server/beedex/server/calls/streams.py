@@ -12,11 +12,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from google.rpc import status_pb2
 
+from beedex.server.calls.patience import refuse_idle
+from beedex.server.calls.status import judge_failure, noting_failure
+from beedex.server.calls.traffic import TrafficWatch
 from beedex.server.config import LimitsConfig
 from beedex.server.errors import DrainingError, InvalidRequestError, RefusalError, StreamLimitError
-from beedex.server.patience import refuse_idle
-from beedex.server.status import judge_failure, noting_failure
-from beedex.server.traffic import TrafficWatch
 
 __all__ = ["LONGEST_CORRELATION_ID_BYTES", "ReplyMaker", "StreamItem", "Streams", "attend_replies", "refuse_draining"]
 

@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import dataclass
 from typing import Self
 
-from beedex.server.builds import Builds
+from beedex.server.calls.traffic import TrafficWatch
 from beedex.server.config import ServerConfig
-from beedex.server.following import Follower
 from beedex.server.photofiles import PhotoFiles
-from beedex.server.traffic import TrafficWatch
+from beedex.server.upkeep.builds import Builds
+from beedex.server.upkeep.following import Follower
 
 __all__ = ["Background"]
 

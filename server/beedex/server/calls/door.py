@@ -6,9 +6,9 @@ from typing import Any
 
 import grpc
 
-from beedex.server.handlers import refuse_unread
-from beedex.server.streams import refuse_draining
-from beedex.server.traffic import HEALTH_PREFIX, TrafficWatch
+from beedex.server.calls.handlers import refuse_unread
+from beedex.server.calls.streams import refuse_draining
+from beedex.server.calls.traffic import HEALTH_PREFIX, TrafficWatch
 
 __all__ = ["MOST_LAME_DUCK_S", "Door", "turn_away"]
 

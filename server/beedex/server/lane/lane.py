@@ -19,12 +19,12 @@ from typing import Generic, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.server.admission import WorkPace
-from beedex.server.cache import EmbeddingCache, digest_photo
+from beedex.server.calls.work import Stage, note_cache, note_stage
 from beedex.server.errors import DeadlineTooNearError, LaneFullError, LateError
-from beedex.server.fairness import FairLine, Turn
-from beedex.server.stages import BoundedStage, StageRunner
-from beedex.server.work import Stage, note_cache, note_stage
+from beedex.server.lane.admission import WorkPace
+from beedex.server.lane.cache import EmbeddingCache, digest_photo
+from beedex.server.lane.fairness import FairLine, Turn
+from beedex.server.lane.stages import BoundedStage, StageRunner
 
 __all__ = ["EmbeddingLane"]
 

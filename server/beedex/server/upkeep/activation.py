@@ -16,7 +16,7 @@ from beedex.index.versions import explain_os_errors, find_earlier, hold_pointer,
 from beedex.server.config import ServerConfig
 from beedex.server.engine import Engine
 from beedex.server.errors import IndexUnusableError, SnapshotNotFoundError
-from beedex.server.following import Follower
+from beedex.server.upkeep.following import Follower
 
 __all__ = ["Activation"]
 

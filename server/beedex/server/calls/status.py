@@ -13,6 +13,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from beedex.server.calls.handlers import Context, Remaking, Unparsable, parse_within, surround
+from beedex.server.calls.work import note_failure
 from beedex.server.errors import (
     BuildRunningError,
     DeadlineTooNearError,
@@ -35,8 +37,6 @@ from beedex.server.errors import (
     StreamLimitError,
     UnauthenticatedError,
 )
-from beedex.server.handlers import Context, Remaking, Unparsable, parse_within, surround
-from beedex.server.work import note_failure
 
 __all__ = [
     "CODE_BY_ERROR",

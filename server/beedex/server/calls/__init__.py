@@ -1,0 +1,1 @@
+"""What every call goes through: handlers and what surrounds them, works, traffic, queries, statuses, streams."""

@@ -1,0 +1,1 @@
+"""The embedding lane: the bounded way of photos through decoding and inference."""

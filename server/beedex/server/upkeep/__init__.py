@@ -1,0 +1,1 @@
+"""How the index that is served changes: followed, activated, rebuilt, edited."""
