@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import grpc
 import numpy as np
 import openvino as ov
 import psutil
@@ -25,7 +26,7 @@ from beedex.index.embedders import install_embedder
 from beedex.index.entries import Entry
 from beedex.index.snapshots import publish_snapshot
 
-__all__ = ["PeakWatch", "ServerProcess", "Usage", "draw_snapshot", "draw_vectors", "turn_bundle"]
+__all__ = ["PeakWatch", "ServerProcess", "Usage", "draw_snapshot", "draw_vectors", "open_channel", "turn_bundle"]
 
 FAMILIES = 20
 START_TIMEOUT_S = 120
@@ -176,6 +177,13 @@ def turn_bundle(bundle: Bundle, path: Path) -> Bundle:
         )
         seal_bundle(directory, trained_photos=(), **card)
     return load_bundle(path)
+
+
+async def open_channel(stack: AsyncExitStack, server: ServerProcess) -> grpc.aio.Channel:
+    """Open a connection of its own."""
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    channel: grpc.aio.Channel = await stack.enter_async_context(grpc.aio.insecure_channel(server.address, options))
+    return channel
 
 
 def _read_links(folder: Path) -> list[str]:

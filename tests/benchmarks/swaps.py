@@ -38,6 +38,7 @@ from served import (  # type: ignore[import-not-found]  # the script's neighbour
     ServerProcess,
     draw_snapshot,
     draw_vectors,
+    open_channel,
     turn_bundle,
 )
 
@@ -256,13 +257,6 @@ def report_times(stretches: dict[str, list[Stretch]]) -> float:
 def tell_memory(name: str, measured: list[tuple[float, float]]) -> str:
     """Return a way's memory in words."""
     return f"{name}: peak {max(peak for peak, _ in measured):.0f}, afterwards {measured[-1][1]:.0f}"
-
-
-async def open_channel(stack: AsyncExitStack, server: ServerProcess) -> grpc.aio.Channel:
-    """Open a connection of its own."""
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    channel: grpc.aio.Channel = await stack.enter_async_context(grpc.aio.insecure_channel(server.address, options))
-    return channel
 
 
 if __name__ == "__main__":
