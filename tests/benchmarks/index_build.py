@@ -6,7 +6,7 @@
 With photos: the rate at which a build embeds them, from files to committed vectors, against two bare loops that run
 the same network on arrays that are ready in memory: one array after the other as OpenVINO is set up by itself, and as
 many at once as the build has; turn by turn, all from the first vector to the last, so that nothing compiles in the time
-that counts. Then the seconds of a build that finds nothing changed, against those of the first, both within one process.
+that counts. Then the seconds of a build that finds nothing changed, against those of the first, in one process.
 
 With --entries: as many small photos of noise, and a network of one matrix in place of InceptionV3, so that what is left
 is beedex's own work: files, hashes, catalog, snapshot.
