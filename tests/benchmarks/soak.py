@@ -248,7 +248,7 @@ def judge(run: Run, growth_mb: float) -> list[str]:
     quarter = len(run.samples) // 4
     later = run.samples[quarter:]
     requests = np.array([done for _, done, _, _ in later])
-    fit = stats.theilslopes([usage.rss_mb for *_, usage in later], requests)
+    fit: Any = stats.theilslopes([usage.rss_mb for *_, usage in later], requests)
     span = run.wanted
     print(
         f"  memory: {fit.slope * span:+.2f} MB over {span} requests and {run.wanted_swaps} swaps "
