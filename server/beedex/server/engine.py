@@ -148,7 +148,7 @@ class Engine:
             )
         question = partial(self.searcher.identify, query, k, exclude=exclude)
         wanted = max(k, EVIDENCE_NEIGHBORS)
-        return await self._search(question, k=wanted, is_plain=not isinstance(query, EmbeddedPhoto))
+        return await self._search(question, k=wanted)
 
     async def _search(self, question: Callable[[], Answer], *, k: int, is_plain: bool = True) -> Answer:
         """Answer at once where that takes less than handing the question to a thread."""
@@ -198,6 +198,8 @@ def equip_engine(config: ServerConfig, searcher: Searcher) -> Engine:
     """
     # The searcher read only the card; a network that is run has every byte checked.
     bundle = load_bundle(searcher.bundle.path)
+    # It is kept from here on, so that the first photo doesn't have the event loop wait for the disk.
+    searcher.bundle.read_familiarity()
     # Nothing is inferred yet: InceptionV3's first photo takes 64 ms of a core and each further one 58, and those who
     # ask while an embedder takes another's place need the core.
     embedder = Embedder.open(bundle, threads=config.lane.threads)
