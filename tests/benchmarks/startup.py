@@ -3,7 +3,7 @@
     python tests/benchmarks/startup.py --index beedex-demo/index [--rounds 5]
 
 `python -m beedex.server` is started until it says that it serves, which it does after checking every byte of index and
-embedder and compiling the network; and Python until it has imported Keras with TensorFlow and loaded the same embedder's
+embedder and compiling the network; and Python until it has imported Keras with TensorFlow and loaded the embedder's
 `model.keras`. Neither has inferred then. They take turns. The server is to take a quarter of the time.
 """
 
