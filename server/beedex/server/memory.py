@@ -6,15 +6,15 @@ import sys
 
 __all__ = ["leave_libraries_alone", "return_freed_blocks"]
 
-# mallopt's names (malloc.h) for the size from which a block is mapped by itself, and so given back when it is freed, and
-# for how much may be free at the end of a heap before it is given back.
+# mallopt's names (malloc.h) for the size from which a block is mapped by itself, and so given back when it is freed,
+# and for how much may be free at the end of a heap before it is given back.
 M_MMAP_THRESHOLD = -3
 M_TRIM_THRESHOLD = -1
 
 # glibc begins with 128 kB for both, but raises them up to 32 and 64 MB with each mapped block that is freed. A hundred
 # hostile photos, over and over, took a server from 190 MB to between 500 and 780 then (tests/server/test_hostile.py).
-# With 128 kB for good, every photo's pixels are new pages: 10 of the 81 ms that a megapixel took in all. So what a photo
-# of two megapixels needs stays, and what is larger goes.
+# With 128 kB for good, every photo's pixels are new pages: 10 of the 81 ms that a megapixel took in all. So what a
+# photo of two megapixels needs stays, and what is larger goes.
 MAPPED_FROM_BYTES = 8 << 20
 KEPT_AT_MOST_BYTES = 32 << 20
 
