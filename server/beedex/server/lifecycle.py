@@ -16,7 +16,6 @@ from beedex.server.access.certificates import open_credentials
 from beedex.server.access.exposure import require_protection
 from beedex.server.access.interceptor import AccessInterceptor, open_access
 from beedex.server.calls.door import MOST_LAME_DUCK_S, Door, turn_away
-from beedex.server.calls.handlers import Interceptors
 from beedex.server.calls.patience import PatienceInterceptor
 from beedex.server.calls.status import StatusInterceptor
 from beedex.server.calls.streams import Streams
@@ -87,7 +86,7 @@ def create_server(
     if access is not None:
         interceptors.append(access)
     interceptors.append(PatienceInterceptor(config.limits.max_idle_s))
-    server = grpc.aio.server(interceptors=[Interceptors(interceptors)], options=config.channel_options())
+    server = grpc.aio.server(interceptors=interceptors, options=config.channel_options())
     limits, streams = config.limits, Streams(config.limits, traffic)
     search = SearchService(slot, streams, background.photos, traffic, max_k=limits.max_k)
     index = IndexService(
