@@ -1,6 +1,6 @@
 """What a swap costs those who ask meanwhile, and what it leaves in memory.
 
-    python tests/benchmarks/swaps.py --bundle beedex-demo/embedder [--entries 20000] [--rounds 4] [--clients 32]
+    python tests/benchmarks/swaps.py --bundle beedex-demo/embedder [--entries 20000] [--rounds 5] [--clients 32]
 
 A server in a process of its own serves drawn snapshots: two of the given embedder, and one of another embedder that
 takes as long, which is made from it. 32 clients, each on a connection of its own, ask one query after the other: either
@@ -149,7 +149,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, required=True)
     parser.add_argument("--entries", type=int, default=20_000, help="of each snapshot (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--queries", choices=tuple(SECONDS), action="append", help="only these")
     parser.add_argument("--pause", type=float, default=0.5, help="seconds from one swap to the next (%(default)s)")
