@@ -22,6 +22,7 @@ from beedex.index.versions import require_current, stamp_pointer
 from beedex.server.calls.traffic import TrafficWatch
 from beedex.server.config import ServerConfig
 from beedex.server.engine import Engine, EngineSlot, equip_engine
+from beedex.server.memory import return_freed_pages
 from beedex.server.upkeep.loading import LoadingThread
 from beedex.server.watching.readiness import Readiness
 
@@ -131,9 +132,8 @@ class Follower:
             self._readiness.complain("")
         if fresh.searcher.snapshot is not engine.searcher.snapshot:
             log.info("serving snapshot %d now, %d before", fresh.snapshot_version, engine.snapshot_version)
-        if fresh.embedder is not engine.embedder:
             # Apart, since the work at hand may be waiting for this look.
-            leaving = asyncio.create_task(self._leave([engine]))
+            leaving = asyncio.create_task(self._leave([engine], is_closed=fresh.embedder is not engine.embedder))
             self._leaving.add(leaving)
             leaving.add_done_callback(self._leaving.discard)
 
@@ -149,13 +149,13 @@ class Follower:
             self._refused_state, self._next_try_s = state, ended_s + TRIES_APART * (ended_s - began_s)
             raise
 
-    async def _leave(self, engine: list[Engine]) -> None:
-        """Close and free the engine in the list when nobody needs it any more: on a thread, for that takes 20 ms."""
+    async def _leave(self, former: list[Engine], *, is_closed: bool) -> None:
+        """Free the engine in the list when nobody needs it any more: on a thread, for that takes 20 ms."""
         await self._traffic.wait_for_present()
-        await self._thread.run(lambda: engine.pop().close())
+        await self._thread.run(_free, former, is_closed)
 
     async def close(self) -> None:
-        """Close the file of changes, and wait for the embedders that were left."""
+        """Close the file of changes, and wait for the engines that were left."""
         if self._leaving:
             await asyncio.wait(self._leaving)
         # After what is being opened, which reads them.
@@ -198,6 +198,14 @@ class Follower:
                 complaint,
             )
         self._readiness.complain(complaint)
+
+
+def _free(former: list[Engine], is_closed: bool) -> None:  # noqa: FBT001 - given by position
+    """Free the engine in the list, and close it if its embedder isn't another's too."""
+    if is_closed:
+        former[0].close()
+    former.clear()
+    return_freed_pages()
 
 
 def _stamp(path: Path) -> tuple[int, ...]:
