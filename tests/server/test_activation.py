@@ -1,22 +1,19 @@
 """Choosing what is served over the wire: snapshots are listed, activated and rolled back, and broken ones refused."""
 
-import asyncio
 import shutil
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 from tests.server.refusals import read_refusal
+from tests.server.scenarios import run
 
 from beedex.index.rebuild import build_index
 from beedex.index.snapshots import load_manifest
 from beedex.index.versions import current_version, locate_snapshot, stamp_pointer
 from beedex.v1 import index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc
-
-TIMEOUT_S = 60
 
 
 @pytest.fixture
@@ -29,14 +26,6 @@ def index_dir(tiny_gallery_copy, tiny_bundle, tmp_path) -> Path:
             folder.rename(folder.with_name(folder.name.partition("-")[0] + suffix))
         build_index(tiny_gallery_copy, tiny_bundle, path)
     return path
-
-
-def run(scenario) -> Any:
-    async def bounded():
-        async with asyncio.timeout(TIMEOUT_S):
-            return await scenario()
-
-    return asyncio.run(bounded())
 
 
 @asynccontextmanager

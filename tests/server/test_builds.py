@@ -1,6 +1,5 @@
 """Rebuild: in another process, told as it goes, served when it is done, and ended with whoever asked for it."""
 
-import asyncio
 import os
 import shutil
 import signal
@@ -12,6 +11,7 @@ import grpc
 import numpy as np
 import pytest
 from tests.server.refusals import read_refusal
+from tests.server.scenarios import run, until
 
 from beedex.index.buildlock import LOCK_NAME, hold_build_lock
 from beedex.index.errors import IndexBusyError
@@ -22,7 +22,6 @@ from beedex.index.versions import hold_pointer
 from beedex.server.upkeep.buildprocess import NICENESS
 from beedex.v1 import index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc
 
-TIMEOUT_S = 60
 EXACT = SearchSettings(kind="exact")
 
 
@@ -31,19 +30,6 @@ def index_dir(tiny_gallery_copy, tiny_bundle, tmp_path) -> Path:
     path: Path = tmp_path / "index"
     build_index(tiny_gallery_copy, tiny_bundle, path, search=EXACT)
     return path
-
-
-def run(scenario) -> Any:
-    async def bounded():
-        async with asyncio.timeout(TIMEOUT_S):
-            return await scenario()
-
-    return asyncio.run(bounded())
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - it happens in another process
-        await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from tests.server.held import HeldEmbedder, hold
 from tests.server.refusals import read_status
+from tests.server.scenarios import run, until
 
 from beedex.index.index import Index
 from beedex.index.rebuild import build_index
 from beedex.server.engine import Engine, open_engine
 from beedex.server.upkeep.editing import LONGEST_TEXT_CHARACTERS
 from beedex.v1 import index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc, types_pb2
-
-TIMEOUT_S = 60
 
 
 @pytest.fixture
@@ -32,19 +31,6 @@ def index_dir(tiny_gallery_copy, tiny_bundle, tmp_path) -> Path:
 def photo(encode_png):
     """A photo that isn't indexed, and unlike all that are."""
     return encode_png(np.random.default_rng(7).integers(0, 60, (80, 100, 3), dtype=np.uint8))
-
-
-def run(scenario) -> Any:
-    async def bounded():
-        async with asyncio.timeout(TIMEOUT_S):
-            return await scenario()
-
-    return asyncio.run(bounded())
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - it happens in the server
-        await asyncio.sleep(0.01)
 
 
 class Admin:

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import shutil
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tests.server.scenarios import run
 
 from beedex.client import AsyncClient, Status
 from beedex.index.index import Index
@@ -21,7 +22,6 @@ from beedex.server.engine import Engine, open_engine
 from beedex.server.lifecycle import serve
 
 CLIENTS = 32
-TIMEOUT_S = 60
 
 
 @pytest.fixture
@@ -46,14 +46,6 @@ async def run_server(index_dir: Path, load: Callable[[ServerConfig], Engine] = o
     finally:
         stop.set()
         await task
-
-
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(TIMEOUT_S):
-            await scenario()
-
-    asyncio.run(bounded())
 
 
 async def until_served(client: AsyncClient, is_so: Callable[[Status], bool]) -> None:

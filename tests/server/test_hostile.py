@@ -324,7 +324,7 @@ def test_callers_that_connect_and_say_nothing_keep_nobody_out(server, channel):
             caller.close()
 
 
-def test_a_caller_that_sends_its_photo_byte_by_byte_keeps_nobody_out(server, channel):
+def test_a_caller_that_sends_byte_by_byte_keeps_nobody_out(server, channel):
     host, _, port = server[1].partition(":")
     with socket.create_connection((host, int(port))) as slow:
         slow.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + struct.pack(">I", 0)[1:] + b"\x04\x00" + bytes(4))

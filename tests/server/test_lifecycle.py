@@ -14,6 +14,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tests.server.held import HeldEmbedder, hold
+from tests.server.scenarios import run, until
 
 from beedex.client import AsyncClient, UnavailableError
 from beedex.index.errors import FingerprintMismatchError, IndexDirectoryError
@@ -35,18 +36,6 @@ HealthStub: Any = health_pb2_grpc.HealthStub
 @pytest.fixture
 def photo(tiny_gallery):
     return next(iter(sorted(tiny_gallery.rglob("*.jpg")))).read_bytes()
-
-
-def run(scenario):
-    """Run it; a server that never answers or never ends fails the test instead of hanging it."""
-    return asyncio.run(asyncio.wait_for(scenario(), timeout=TIMEOUT_S))
-
-
-async def until(condition):
-    """Poll until *condition* holds."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens on other threads
-            await asyncio.sleep(0.005)
 
 
 def read_info(error):

@@ -17,6 +17,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.server.crowd import CLIENTS, WINDOW, Crowd
 from tests.server.refusals import Refusal, read_refusal
+from tests.server.scenarios import run, until
 
 from beedex.index.rebuild import build_index
 from beedex.index.snapshots import activate_snapshot
@@ -26,7 +27,6 @@ from beedex.v1 import index_pb2, index_pb2_grpc
 
 pytestmark = pytest.mark.slow
 
-TIMEOUT_S = 60
 GRACE_S: float = ServerConfig.model_fields["grace_s"].default
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -43,19 +43,6 @@ def index_dir(tiny_gallery_copy, tiny_bundle, other_tiny_bundle, tmp_path) -> Pa
     build_index(tiny_gallery_copy, other_tiny_bundle, tmp_path / "index")
     activate_snapshot(tmp_path / "index", 1)
     return Path(tmp_path, "index")
-
-
-def run(scenario) -> Any:
-    async def bounded():
-        async with asyncio.timeout(TIMEOUT_S):
-            return await scenario()
-
-    return asyncio.run(bounded())
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    while not is_so():  # noqa: ASYNC110 - it happens in another process
-        await asyncio.sleep(0.01)
 
 
 class Watcher:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from tests.server.held import HeldEmbedder, hold
 from tests.server.refusals import read_refusal, read_status
+from tests.server.scenarios import until
 
 from beedex.index.rebuild import build_index
 from beedex.server.config import LimitsConfig
@@ -37,11 +38,6 @@ def run(scenario) -> Any:
         return result
 
     return asyncio.run(bounded())
-
-
-async def until(condition):
-    while not condition():  # noqa: ASYNC110 - it happens in the server
-        await asyncio.sleep(0.005)
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import psutil
 import pytest
 from tests.server.crowd import Crowd
 from tests.server.refusals import read_refusal
+from tests.server.scenarios import run, until
 
 from beedex.index.embedders import locate_embedder
 from beedex.index.entries import EntryTable
@@ -22,8 +23,6 @@ from beedex.index.rebuild import build_index
 from beedex.index.snapshots import activate_snapshot, load_manifest
 from beedex.index.versions import locate_snapshot, point_at
 from beedex.v1 import index_pb2, index_pb2_grpc
-
-TIMEOUT_S = 60
 
 # The first two are of one embedder, the third is of another.
 SWAPS = (2, 3, 1, 3, 2, 1, 2, 3, 1)
@@ -52,14 +51,6 @@ def index_copy(index_dir, tmp_path) -> Path:
     return Path(shutil.copytree(index_dir, tmp_path / "index"))
 
 
-def run(scenario: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(TIMEOUT_S):
-            await scenario()
-
-    asyncio.run(bounded())
-
-
 @asynccontextmanager
 async def asking(crowd: Crowd, address: str):
     """Have the crowd ask while the block runs; all that it asked is answered then."""
@@ -84,11 +75,6 @@ def without_collector() -> Iterator[None]:
 
 def count_alive(kind: type) -> int:
     return sum(isinstance(each, kind) for each in gc.get_objects())
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    while not is_so():  # noqa: ASYNC110 - it happens on other threads
-        await asyncio.sleep(0.01)
 
 
 async def activate_by_call(channel: grpc.aio.Channel, index_dir: Path, version: int) -> None:

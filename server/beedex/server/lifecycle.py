@@ -81,7 +81,7 @@ def create_server(
         ListenError: the address is taken, isn't this machine's, or is others' to reach without protection.
         CredentialsError: certificates or tokens can't be used.
     """
-    credentials, access = _open_door(config)
+    credentials, access = _open_protection(config)
     interceptors: list[grpc.aio.ServerInterceptor] = [traffic, StatusInterceptor(), door]
     if access is not None:
         interceptors.append(access)
@@ -116,7 +116,7 @@ def create_server(
     return server, port
 
 
-def _open_door(config: ServerConfig) -> tuple[grpc.ServerCredentials | None, AccessInterceptor | None]:
+def _open_protection(config: ServerConfig) -> tuple[grpc.ServerCredentials | None, AccessInterceptor | None]:
     """Return what encrypts the port and what asks callers who they are, once it is sure that this is enough."""
     credentials, access = open_credentials(config.tls), open_access(config)
     require_protection(

@@ -10,6 +10,7 @@ import pytest
 from google.protobuf import descriptor_pb2
 from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from tests.server.scenarios import run
 
 from beedex.server.access.interceptor import open_access
 from beedex.server.access.roles import EXCEPTIONS, ROLE_BY_SERVICE, Role, find_needed_role
@@ -48,10 +49,6 @@ NEEDED = {
     "/inference.GRPCInferenceService/ServerMetadata": "reader",
     "/inference.GRPCInferenceService/ServerReady": None,
 }
-
-
-def run(scenario):
-    return asyncio.run(asyncio.wait_for(scenario(), timeout=TIMEOUT_S))
 
 
 def bear(token):

@@ -1,6 +1,5 @@
 """Encryption, client certificates, and certificates that change while the server runs."""
 
-import asyncio
 import logging
 from typing import Any
 
@@ -10,6 +9,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tests.server.scenarios import run
 
 from beedex.server.access.certificates import open_credentials
 from beedex.server.access.roles import Role
@@ -22,10 +22,6 @@ OK, UNAVAILABLE, DENIED = grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE, grpc.
 
 # The type stubs of grpcio-health-checking lack its methods.
 HealthStub: Any = health_pb2_grpc.HealthStub
-
-
-def run(scenario):
-    return asyncio.run(asyncio.wait_for(scenario(), timeout=TIMEOUT_S))
 
 
 async def ask(channel, *, rollback=False, metadata=None):

@@ -122,10 +122,3 @@ class Rig:
         """A server and a caller; yields the caller, and what stops the server."""
         async with self.serving(**how) as (address, stop, _), grpc.aio.insecure_channel(address) as channel:
             yield Caller(channel, self.notes), stop
-
-
-async def until(condition):
-    """Poll until *condition* holds."""
-    async with asyncio.timeout(TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110 - it happens in the server
-            await asyncio.sleep(0.005)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import grpc
 import numpy as np
 from tests.server.conformance import asking
 from tests.server.conformance.asking import PHOTO, STREAM_ITEMS, ask_every, ask_some
-from tests.server.conformance.callers import Caller, Notes, Rig, until
+from tests.server.conformance.callers import Caller, Notes, Rig
 from tests.server.conformance.manners import take_until_none
 from tests.server.held import HeldEmbedder
+from tests.server.scenarios import until
 
 from beedex.index.entries import Entry
 from beedex.index.rebuild import build_index
@@ -92,6 +94,10 @@ async def hold_lane(rig: Rig, *, capacity: int):
         await first
 
 
+def _holds(held: HeldEmbedder, number: int) -> bool:
+    return len(held.futures) == number
+
+
 async def crowd_the_lane(rig: Rig) -> None:
     """A lane that is full, one whose turns come too late, and photos whose deadline passes in the line."""
     async with hold_lane(rig, capacity=1) as (caller, _, _, _):
@@ -104,7 +110,7 @@ async def crowd_the_lane(rig: Rig) -> None:
             embedding.append(task)
             clock.now_s += 1000
             held.finish()
-            await until(lambda number=number: len(held.futures) == number)
+            await until(partial(_holds, held, number))
         await caller.call_every(ask_some(*LOOK_UPS), timeout=4)
         held.finish()
         await asyncio.gather(*embedding)

@@ -123,17 +123,3 @@ def watched(tiny_index):
 def photos(tiny_gallery) -> list[bytes]:
     """The bytes of the gallery's photos."""
     return [path.read_bytes() for path in sorted(tiny_gallery.rglob("*.jpg"))]
-
-
-@pytest.fixture
-def run():
-    """Runs a scenario, for a bounded time."""
-
-    def run_bounded(scenario):
-        async def bounded():
-            async with asyncio.timeout(TIMEOUT_S):
-                return await scenario()
-
-        return asyncio.run(bounded())
-
-    return run_bounded

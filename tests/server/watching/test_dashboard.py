@@ -12,6 +12,7 @@ from typing import Any
 import promql_parser as promql
 import pytest
 import yaml
+from tests.server.scenarios import run
 
 from beedex.v1 import index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc, types_pb2
 
@@ -81,7 +82,7 @@ def expressions():
 
 
 @pytest.fixture
-def labels_by_metric(run, watched, photos):
+def labels_by_metric(watched, photos):
     """The labels of every metric of a server that has been asked a few things."""
 
     async def scenario():
@@ -202,7 +203,7 @@ def test_promtool_accepts_what_is_deployed(promtool, arguments):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_promtool_accepts_the_metrics_of_a_server(run, watched, promtool):
+def test_promtool_accepts_the_metrics_of_a_server(watched, promtool):
     async def scenario():
         async with watched() as server:
             return (await server.get("/metrics"))[1]

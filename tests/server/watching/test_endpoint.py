@@ -10,6 +10,7 @@ import urllib.request
 from contextlib import suppress
 
 import pytest
+from tests.server.scenarios import run
 
 from beedex.server.config import WatchConfig
 from beedex.server.engine import open_engine
@@ -17,7 +18,7 @@ from beedex.server.errors import ListenError
 from beedex.server.watching import endpoint
 
 
-def test_a_loading_server_lives_and_is_not_ready_until_it_serves(run, watched):
+def test_a_loading_server_lives_and_is_not_ready_until_it_serves(watched):
     may_load = threading.Event()
 
     def load(config):
@@ -42,7 +43,7 @@ def test_a_loading_server_lives_and_is_not_ready_until_it_serves(run, watched):
     assert len(body["fingerprint"]) == 64
 
 
-def test_a_draining_server_says_so_before_it_ends(run, watched):
+def test_a_draining_server_says_so_before_it_ends(watched):
     async def scenario():
         async with watched() as server:
             server.stop.set()
@@ -56,7 +57,7 @@ def test_a_draining_server_says_so_before_it_ends(run, watched):
     run(scenario)
 
 
-def test_what_is_not_there_is_not_found_and_nothing_can_be_changed(run, watched):
+def test_what_is_not_there_is_not_found_and_nothing_can_be_changed(watched):
     async def scenario():
         async with watched() as server:
             return await server.get("/"), await server.get("/metrics/../../etc/passwd")
@@ -65,7 +66,7 @@ def test_what_is_not_there_is_not_found_and_nothing_can_be_changed(run, watched)
         assert status == 404
 
 
-def test_who_connects_and_says_nothing_or_half_of_it_is_cut_off(run, watched, monkeypatch):
+def test_who_connects_and_says_nothing_or_half_of_it_is_cut_off(watched, monkeypatch):
     monkeypatch.setattr(endpoint, "MOST_CONNECTED_S", 0.1)
 
     async def scenario():
@@ -85,7 +86,7 @@ def test_http_is_off_unless_it_is_asked_for():
     assert WatchConfig().http_listen is None
 
 
-def test_an_address_that_others_can_reach_is_refused_without_leave(run, watched):
+def test_an_address_that_others_can_reach_is_refused_without_leave(watched):
     async def scenario():
         with pytest.raises(ListenError, match=r"watch\.allow_insecure"):
             async with watched(watch={"http_listen": "0.0.0.0:0"}):
@@ -96,7 +97,7 @@ def test_an_address_that_others_can_reach_is_refused_without_leave(run, watched)
     run(scenario)
 
 
-def test_an_address_that_is_taken_is_refused(run, watched):
+def test_an_address_that_is_taken_is_refused(watched):
     async def scenario():
         with socket.create_server(("127.0.0.1", 0)) as taken:
             address = f"127.0.0.1:{taken.getsockname()[1]}"

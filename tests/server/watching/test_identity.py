@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import grpc
 import pytest
 from google.rpc import status_pb2
+from tests.server.scenarios import run
 
 from beedex.server.calls.status import STATUS_KEY, StatusInterceptor
 from beedex.server.calls.traffic import UNKNOWN_METHOD, TrafficWatch
@@ -111,7 +112,7 @@ async def call(channel, method, *, request_id=None, timeout_s=None):
     return await asked.code(), dict(await asked.trailing_metadata())
 
 
-def test_a_callers_request_id_comes_back_with_an_answer_and_with_every_error(run):
+def test_a_callers_request_id_comes_back_with_an_answer_and_with_every_error():
     notes = Notes()
 
     async def scenario():
@@ -124,7 +125,7 @@ def test_a_callers_request_id_comes_back_with_an_answer_and_with_every_error(run
     assert [work.request_id for work in notes.works] == ["mine-1"] * 3
 
 
-def test_an_error_brings_its_details_beside_the_request_id(run):
+def test_an_error_brings_its_details_beside_the_request_id():
     async def scenario():
         async with connect() as (channel, _):
             _, trailing = await call(channel, "/t/refuse", request_id="mine-1")
@@ -135,7 +136,7 @@ def test_an_error_brings_its_details_beside_the_request_id(run):
     assert status_pb2.Status.FromString(trailing[STATUS_KEY]).message == "no such entry"
 
 
-def test_calls_without_an_id_get_one_each(run):
+def test_calls_without_an_id_get_one_each():
     async def scenario():
         async with connect() as (channel, _):
             return [(await call(channel, "/t/answer"))[1][REQUEST_ID_KEY] for _ in range(20)]
@@ -155,7 +156,7 @@ def test_an_id_of_visible_characters_is_kept(given):
     assert identify_call([(REQUEST_ID_KEY, given)]).request_id == given
 
 
-def test_items_of_a_stream_are_numbered_under_its_id(run):
+def test_items_of_a_stream_are_numbered_under_its_id():
     notes = Notes()
 
     async def scenario():
@@ -169,7 +170,7 @@ def test_items_of_a_stream_are_numbered_under_its_id(run):
     assert [(call.items, call.code) for call in notes.calls] == [(2, OK)]
 
 
-def test_works_and_calls_end_with_the_code_that_the_caller_sees(run):
+def test_works_and_calls_end_with_the_code_that_the_caller_sees():
     notes = Notes()
 
     async def scenario():
@@ -188,7 +189,7 @@ def test_works_and_calls_end_with_the_code_that_the_caller_sees(run):
 
 
 @pytest.mark.parametrize("timeout_s", [None, 0.2])
-def test_what_is_taken_back_while_it_is_under_way_is_cancelled_or_late(run, timeout_s):
+def test_what_is_taken_back_while_it_is_under_way_is_cancelled_or_late(timeout_s):
     notes = Notes()
 
     async def scenario():
@@ -208,7 +209,7 @@ def test_what_is_taken_back_while_it_is_under_way_is_cancelled_or_late(run, time
     assert [work.code for work in notes.works] == [code]
 
 
-def test_a_stream_that_waits_for_its_caller_at_its_deadline_is_late(run):
+def test_a_stream_that_waits_for_its_caller_at_its_deadline_is_late():
     notes = Notes()
 
     async def scenario():
@@ -223,7 +224,7 @@ def test_a_stream_that_waits_for_its_caller_at_its_deadline_is_late(run):
     assert [work.code for work in notes.works] == [OK]
 
 
-def test_a_stream_that_is_refused_as_a_whole_has_the_reason_itself(run):
+def test_a_stream_that_is_refused_as_a_whole_has_the_reason_itself():
     notes = Notes()
 
     async def scenario():
@@ -237,7 +238,7 @@ def test_a_stream_that_is_refused_as_a_whole_has_the_reason_itself(run):
     assert notes.works == []
 
 
-def test_methods_that_are_made_up_are_one(run):
+def test_methods_that_are_made_up_are_one():
     notes = Notes()
 
     async def scenario():
@@ -251,7 +252,7 @@ def test_methods_that_are_made_up_are_one(run):
     assert notes.works == []
 
 
-def test_a_listener_that_fails_fails_no_request_and_is_told_of(run, caplog):
+def test_a_listener_that_fails_fails_no_request_and_is_told_of(caplog):
     notes = Notes()
 
     async def scenario():

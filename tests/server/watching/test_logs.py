@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from tests.server.scenarios import run
 
 from beedex.server.config import AccessConfig, LogFormat, LogLevel, WatchConfig
 from beedex.server.engine import open_engine
@@ -55,7 +56,7 @@ async def identify(server, photo, request_id="mine-1"):
     return grpc.StatusCode.OK
 
 
-def test_a_line_for_machines_has_what_there_is_to_know_of_a_request(run, watched, photos, write_logs):
+def test_a_line_for_machines_has_what_there_is_to_know_of_a_request(watched, photos, write_logs):
     text = write_logs(log_level=LogLevel.DEBUG)
 
     async def scenario():
@@ -75,7 +76,7 @@ def test_a_line_for_machines_has_what_there_is_to_know_of_a_request(run, watched
     assert 0 < sum(line["stages_s"].values()) <= line["duration_s"]
 
 
-def test_by_default_only_requests_that_are_not_answered_have_a_line(run, watched, photos, write_logs):
+def test_by_default_only_requests_that_are_not_answered_have_a_line(watched, photos, write_logs):
     text = write_logs()
 
     async def scenario():
@@ -89,7 +90,7 @@ def test_by_default_only_requests_that_are_not_answered_have_a_line(run, watched
     assert (line["code"], line["reason"]) == ("INVALID_ARGUMENT", "NOT_A_PHOTO")
 
 
-def test_a_line_for_people_has_the_same(run, watched, write_logs):
+def test_a_line_for_people_has_the_same(watched, write_logs):
     text = write_logs(LogFormat.TEXT)
 
     async def scenario():
@@ -107,7 +108,7 @@ def test_a_line_for_people_has_the_same(run, watched, write_logs):
     assert fields == {**expected, "snapshot": "1"}
 
 
-def test_what_is_logged_during_a_request_names_it_with_its_traceback_in_one_line(run, watched, photos, write_logs):
+def test_what_is_logged_during_a_request_names_it_with_its_traceback_in_one_line(watched, photos, write_logs):
     text = write_logs()
 
     def load(config):
@@ -127,7 +128,7 @@ def test_what_is_logged_during_a_request_names_it_with_its_traceback_in_one_line
 
 
 @pytest.mark.parametrize("log_format", list(LogFormat))
-def test_no_line_has_a_token_or_a_photo(run, watched, photos, write_logs, tmp_path, log_format):
+def test_no_line_has_a_token_or_a_photo(watched, photos, write_logs, tmp_path, log_format):
     text = write_logs(log_format, LogLevel.DEBUG)
     tokens = tmp_path / "tokens"
     tokens.write_text(f"bob reader {'0' * 64}\n")

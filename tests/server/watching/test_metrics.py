@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
+from tests.server.scenarios import run
 
 from beedex.index.rebuild import build_index
 from beedex.index.snapshots import load_manifest
@@ -36,7 +37,7 @@ async def code_of(asked) -> str:
     return "OK"
 
 
-def test_requests_are_counted_by_method_code_and_reason(run, watched, photos):
+def test_requests_are_counted_by_method_code_and_reason(watched, photos):
     async def scenario():
         async with watched() as server, server.connect() as channel:
             search = SearchStub(channel)
@@ -56,7 +57,7 @@ def test_requests_are_counted_by_method_code_and_reason(run, watched, photos):
     assert metrics.get("beedex_request_duration_seconds_count", method=IDENTIFY, code="INVALID_ARGUMENT") == 2
 
 
-def test_a_crowd_is_counted_as_its_clients_saw_it(run, watched, photos):
+def test_a_crowd_is_counted_as_its_clients_saw_it(watched, photos):
     async def scenario():
         lane = LaneConfig(threads=1, capacity=2)
         async with watched(lane=lane) as server, server.connect() as channel:
@@ -74,7 +75,7 @@ def test_a_crowd_is_counted_as_its_clients_saw_it(run, watched, photos):
     assert counted == seen
 
 
-def test_faults_are_told_of_every_method_before_there_is_one(run, watched):
+def test_faults_are_told_of_every_method_before_there_is_one(watched):
     async def scenario():
         async with watched() as server:
             return await server.read_metrics()
@@ -83,7 +84,7 @@ def test_faults_are_told_of_every_method_before_there_is_one(run, watched):
     assert {IDENTIFY, IDENTIFY_STREAM, GET_STATUS, "/inference.GRPCInferenceService/ModelInfer"} <= told
 
 
-def test_every_stage_of_a_photo_is_timed(run, watched, photos):
+def test_every_stage_of_a_photo_is_timed(watched, photos):
     async def scenario():
         async with watched() as server, server.connect() as channel:
             await SearchStub(channel).Identify(ask_about(photos[0]))
@@ -98,7 +99,7 @@ def test_every_stage_of_a_photo_is_timed(run, watched, photos):
     assert within <= metrics.get("beedex_request_duration_seconds_sum", method=IDENTIFY, code="OK")
 
 
-def test_what_the_door_refuses_is_counted_with_its_reason(run, watched, photos, tmp_path):
+def test_what_the_door_refuses_is_counted_with_its_reason(watched, photos, tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text(f"bob reader {'0' * 64}\n")
     tokens.chmod(0o600)
@@ -114,7 +115,7 @@ def test_what_the_door_refuses_is_counted_with_its_reason(run, watched, photos, 
     assert metrics.get("beedex_calls_total", **refused) == 1
 
 
-def test_a_stream_is_one_call_of_many_requests(run, watched, photos):
+def test_a_stream_is_one_call_of_many_requests(watched, photos):
     async def scenario():
         async with watched() as server, server.connect() as channel:
             stream = SearchStub(channel).IdentifyStream()
@@ -135,7 +136,7 @@ def test_a_stream_is_one_call_of_many_requests(run, watched, photos):
     assert after.get("beedex_requests_total", **refused) == 1
 
 
-def test_probes_and_made_up_methods_are_calls_and_no_requests(run, watched):
+def test_probes_and_made_up_methods_are_calls_and_no_requests(watched):
     async def scenario():
         async with watched() as server, server.connect() as channel:
             check = channel.unary_unary("/grpc.health.v1.Health/Check")
@@ -150,7 +151,7 @@ def test_probes_and_made_up_methods_are_calls_and_no_requests(run, watched):
     assert metrics.get("beedex_calls_total", method="unknown", code="UNIMPLEMENTED", reason="") == 3
 
 
-def test_a_photo_that_comes_again_is_a_hit_of_the_cache(run, watched, photos):
+def test_a_photo_that_comes_again_is_a_hit_of_the_cache(watched, photos):
     async def scenario():
         async with watched() as server, server.connect() as channel:
             search = SearchStub(channel)
@@ -166,7 +167,7 @@ def test_a_photo_that_comes_again_is_a_hit_of_the_cache(run, watched, photos):
     assert metrics.get(f"{name}_bytes") > 0
 
 
-def test_what_is_served_is_told_and_follows_the_index(run, watched, tiny_gallery_copy, tiny_bundle, tmp_path):
+def test_what_is_served_is_told_and_follows_the_index(watched, tiny_gallery_copy, tiny_bundle, tmp_path):
     index = tmp_path / "index"
     build_index(tiny_gallery_copy, tiny_bundle, index)
 
@@ -198,7 +199,7 @@ def test_what_is_served_is_told_and_follows_the_index(run, watched, tiny_gallery
     assert after.get(name) > before.get(name)
 
 
-def test_the_lane_and_the_process_are_told(run, watched):
+def test_the_lane_and_the_process_are_told(watched):
     async def scenario():
         async with watched(lane=LaneConfig(threads=1, capacity=7)) as server:
             return await server.read_metrics()
@@ -215,7 +216,7 @@ def test_the_lane_and_the_process_are_told(run, watched):
     assert metrics.get("beedex_index_problem") == 0
 
 
-def test_two_servers_of_one_process_count_for_themselves(run, watched):
+def test_two_servers_of_one_process_count_for_themselves(watched):
     async def scenario():
         async with watched() as one, watched() as other, one.connect() as channel:
             await IndexStub(channel).GetStatus(index_pb2.GetStatusRequest())
@@ -229,7 +230,7 @@ def test_two_servers_of_one_process_count_for_themselves(run, watched):
     ("accept", "media_type"),
     [("", "text/plain"), ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text")],
 )
-def test_a_scraper_gets_the_format_that_it_asks_for(run, watched, accept, media_type):
+def test_a_scraper_gets_the_format_that_it_asks_for(watched, accept, media_type):
     async def scenario():
         async with watched() as server:
             return await server.get("/metrics", Accept=accept)

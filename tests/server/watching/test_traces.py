@@ -10,6 +10,7 @@ import grpc
 import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1 import trace_pb2
+from tests.server.scenarios import run
 
 from beedex.server.engine import open_engine
 from beedex.v1 import search_pb2, search_pb2_grpc, types_pb2
@@ -64,7 +65,7 @@ async def identify(channel, photo, traceparent=None):
     await SearchStub(channel).Identify(request, metadata=metadata)
 
 
-def test_a_request_is_a_span_in_its_callers_trace_with_a_span_for_each_stage(run, watched, photos):
+def test_a_request_is_a_span_in_its_callers_trace_with_a_span_for_each_stage(watched, photos):
     async def scenario():
         async with collect() as (collector, endpoint):
             async with watched(watch={"traces_endpoint": endpoint}) as server, server.connect() as channel:
@@ -92,7 +93,7 @@ def test_a_request_is_a_span_in_its_callers_trace_with_a_span_for_each_stage(run
     assert all(resource["service.name"] == "beedex" for resource in collector.resources)
 
 
-def test_a_fault_is_an_error_and_a_callers_mistake_is_none(run, watched, photos):
+def test_a_fault_is_an_error_and_a_callers_mistake_is_none(watched, photos):
     async def trace(load, photo):
         async with collect() as (collector, endpoint):
             watch = {"traces_endpoint": endpoint}
@@ -118,7 +119,7 @@ def test_a_fault_is_an_error_and_a_callers_mistake_is_none(run, watched, photos)
     assert attributes["rpc.grpc.status_code"] == grpc.StatusCode.INTERNAL.value[0]
 
 
-def test_each_item_of_a_stream_is_a_span(run, watched, photos):
+def test_each_item_of_a_stream_is_a_span(watched, photos):
     async def scenario():
         async with collect() as (collector, endpoint):
             async with watched(watch={"traces_endpoint": endpoint}) as server, server.connect() as channel:
@@ -149,7 +150,7 @@ def test_each_item_of_a_stream_is_a_span(run, watched, photos):
     ],
 )
 def test_a_caller_says_whether_a_request_is_traced_and_chance_where_none_does(
-    run, watched, photos, traceparent, share, spans
+    watched, photos, traceparent, share, spans
 ):
     async def scenario():
         async with collect() as (collector, endpoint):
@@ -163,7 +164,7 @@ def test_a_caller_says_whether_a_request_is_traced_and_chance_where_none_does(
 
 @pytest.mark.parametrize("is_silent", [False, True])
 def test_a_collector_that_is_away_or_silent_fails_no_request_and_keeps_no_server_from_ending(
-    run, watched, photos, is_silent
+    watched, photos, is_silent
 ):
     async def scenario():
         with socket.create_server(("127.0.0.1", 0)) as nobody:

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tests.server.scenarios import run
 
 from beedex.index.bundle import CARD_NAME
 from beedex.index.embedders import list_embedders, locate_embedder
@@ -140,7 +141,7 @@ def make_trouble(index_dir, publish_damaged, tiny_gallery_copy, tiny_bundle, oth
     return make
 
 
-def test_without_an_index_a_server_ends_unless_it_is_told_to_wait(run, watched, index_dir):
+def test_without_an_index_a_server_ends_unless_it_is_told_to_wait(watched, index_dir):
     async def scenario():
         with pytest.raises(IndexDirectoryError, match="expected an index"):
             async with watched(index_dir):
@@ -151,7 +152,7 @@ def test_without_an_index_a_server_ends_unless_it_is_told_to_wait(run, watched, 
 
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_server_that_waits_serves_what_the_first_build_publishes(
-    run, waiting, index_dir, tiny_gallery, tiny_bundle, photos, is_there
+    waiting, index_dir, tiny_gallery, tiny_bundle, photos, is_there
 ):
     if is_there:
         index_dir.mkdir()
@@ -193,7 +194,7 @@ def check_refusal(error, index_dir):
     assert str(index_dir) not in status.message
 
 
-def test_a_server_that_loads_serves_nothing_until_it_has_loaded(run, watched):
+def test_a_server_that_loads_serves_nothing_until_it_has_loaded(watched):
     may_load = threading.Event()
 
     def load(config):
@@ -214,7 +215,7 @@ def test_a_server_that_loads_serves_nothing_until_it_has_loaded(run, watched):
 
 
 def test_fingerprints_that_disagree_at_the_start_are_waited_for(
-    run, watched, waiting, index_dir, tiny_gallery, tiny_bundle, other_tiny_bundle
+    watched, waiting, index_dir, tiny_gallery, tiny_bundle, other_tiny_bundle
 ):
     build_index(tiny_gallery, tiny_bundle, index_dir)
     mend = exchange_card(index_dir, other_tiny_bundle)
@@ -233,7 +234,7 @@ def test_fingerprints_that_disagree_at_the_start_are_waited_for(
 
 
 def test_a_damaged_index_is_waited_for_until_a_build_mends_it(
-    run, waiting, index_dir, publish_damaged, tiny_gallery, tiny_bundle
+    waiting, index_dir, publish_damaged, tiny_gallery, tiny_bundle
 ):
     publish_damaged()
 
@@ -246,7 +247,7 @@ def test_a_damaged_index_is_waited_for_until_a_build_mends_it(
     run(scenario)
 
 
-def test_a_server_that_waits_can_be_stopped(run, waiting, index_dir):
+def test_a_server_that_waits_can_be_stopped(waiting, index_dir):
     async def scenario():
         async with waiting(index_dir) as (server, _, _):
             await wait_for_problem(server, "expected an index")
@@ -258,7 +259,7 @@ def test_a_server_that_waits_can_be_stopped(run, waiting, index_dir):
 
 @pytest.mark.parametrize("trouble", ["vanished", "damaged", "another embedder's"])
 def test_what_goes_wrong_with_a_served_index_is_told_and_the_old_one_serves_on(
-    run, watched, index_dir, make_trouble, photos, caplog, trouble
+    watched, index_dir, make_trouble, photos, caplog, trouble
 ):
     async def scenario():
         async with watched(index_dir) as server, server.connect() as channel, watch_health(channel) as told:
@@ -280,7 +281,7 @@ def test_what_goes_wrong_with_a_served_index_is_told_and_the_old_one_serves_on(
     assert len(said) == len(set(said)) > 0
 
 
-def test_what_is_waited_for_is_said_once(run, watched, index_dir, caplog):
+def test_what_is_waited_for_is_said_once(watched, index_dir, caplog):
     tries = []
 
     def load(config):
@@ -298,7 +299,7 @@ def test_what_is_waited_for_is_said_once(run, watched, index_dir, caplog):
     assert said == [f"waiting for an index to serve: {problem}"]
 
 
-def test_status_of_a_waiting_server_is_unavailable_too(run, waiting, index_dir):
+def test_status_of_a_waiting_server_is_unavailable_too(waiting, index_dir):
     async def scenario():
         async with waiting(index_dir) as (server, channel, _):
             await wait_for_problem(server, "expected an index")
@@ -309,7 +310,7 @@ def test_status_of_a_waiting_server_is_unavailable_too(run, waiting, index_dir):
     run(scenario)
 
 
-def test_readyz_is_one_json_document(run, watched):
+def test_readyz_is_one_json_document(watched):
     async def scenario():
         async with watched() as server:
             return await server.get("/readyz")

@@ -12,10 +12,12 @@ import grpc
 __all__ = [
     "Context",
     "Remaking",
+    "RemakingInterceptor",
     "Sender",
     "Surrounding",
     "Unparsable",
     "parse_within",
+    "refuse_unread",
     "send_replies",
     "surround",
 ]
@@ -51,6 +53,26 @@ class Remaking:
             remade = self._remake(method, handler)
             self._known[method] = (handler, remade)
         return remade
+
+
+class RemakingInterceptor(grpc.aio.ServerInterceptor):
+    """Puts another handler in the place of each, whatever the call.
+
+    Args:
+        remake: as for `Remaking`.
+    """
+
+    def __init__(self, remake: Callable[[str, Any], Any]) -> None:
+        self._remaking = Remaking(remake)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:  # noqa: ANN401 - see above
+        """Let the call pass to the handler that takes the place of its own, if there is one."""
+        handler = await continuation(handler_call_details)
+        return handler if handler is None else self._remaking.apply(handler_call_details.method, handler)
 
 
 def surround(handler: Any, around: Surrounding) -> Any:  # noqa: ANN401 - a handler's messages are of any type

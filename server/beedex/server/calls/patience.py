@@ -4,18 +4,15 @@ One who opens streams and reads nothing would keep what each has under way for a
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable
 
-import grpc
-
-from beedex.server.calls.handlers import Remaking, send_replies
+from beedex.server.calls.handlers import RemakingInterceptor, send_replies
 from beedex.server.errors import IdleError
 
 __all__ = ["PatienceInterceptor", "refuse_idle"]
 
 
-class PatienceInterceptor(grpc.aio.ServerInterceptor):
+class PatienceInterceptor(RemakingInterceptor):
     """Ends a stream of replies when one of them isn't taken. It goes after all other interceptors.
 
     Args:
@@ -23,17 +20,8 @@ class PatienceInterceptor(grpc.aio.ServerInterceptor):
     """
 
     def __init__(self, most_s: float) -> None:
+        super().__init__(lambda _method, handler: send_replies(handler, self._send))
         self._most_s = most_s
-        self._sending = Remaking(lambda _method, handler: send_replies(handler, self._send))
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:  # noqa: ANN401 - a handler's messages are of any type
-        """Send the replies of a method that yields them."""
-        handler = await continuation(handler_call_details)
-        return handler if handler is None else self._sending.apply(handler_call_details.method, handler)
 
     async def _send(self, sending: Awaitable[None]) -> None:
         try:

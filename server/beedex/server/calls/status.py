@@ -1,7 +1,7 @@
 """From the server's errors to gRPC statuses: one table, and the details that travel with a status."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType, TracebackType
@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from beedex.server.calls.handlers import Context, Remaking, Unparsable, parse_within, surround
+from beedex.server.calls.handlers import Context, RemakingInterceptor, Unparsable, parse_within, surround
 from beedex.server.calls.work import note_failure
 from beedex.server.errors import (
     BuildRunningError,
@@ -112,23 +112,14 @@ def build_fault() -> status_pb2.Status:
     return _pack(grpc.StatusCode.INTERNAL, FAULT_MESSAGE, [info])
 
 
-class StatusInterceptor(grpc.aio.ServerInterceptor):
+class StatusInterceptor(RemakingInterceptor):
     """Turns what a method raises into a status: refusals as the table says, everything else into INTERNAL.
 
     An unforeseen error goes to the log with its traceback and never to the caller.
     """
 
     def __init__(self) -> None:
-        self._guarded = Remaking(_guard)
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:  # noqa: ANN401 - a handler's messages are of any type
-        """Wrap the method's handler."""
-        handler = await continuation(handler_call_details)
-        return handler if handler is None else self._guarded.apply(handler_call_details.method, handler)
+        super().__init__(_guard)
 
 
 def _guard(method: str, handler: Any) -> Any:  # noqa: ANN401 - a handler's messages are of any type

@@ -11,7 +11,7 @@ from beedex.server.calls.tensors import INPUT_NAME, OUTPUT_NAME, pack_embeddings
 from beedex.server.calls.traffic import TrafficWatch
 from beedex.server.calls.work import note_origin
 from beedex.server.engine import Engine, EngineSlot
-from beedex.server.errors import LoadingError, ModelNotFoundError
+from beedex.server.errors import ModelNotFoundError
 
 if TYPE_CHECKING:
     import grpc
@@ -115,12 +115,7 @@ class InferenceService(inference_pb2_grpc.GRPCInferenceServiceServicer):
 
     def _find_engine(self) -> Engine | None:
         """Return what answers now; None while nothing does."""
-        if self._traffic.draining.is_set():
-            return None
-        try:
-            return self._slot.current
-        except LoadingError:
-            return None
+        return None if self._traffic.draining.is_set() else self._slot.engine
 
     def _take_engine(self, name: str, wanted: str) -> Engine:
         """Return what answers for a model.
