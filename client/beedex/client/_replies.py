@@ -29,7 +29,7 @@ _VERDICTS = MappingProxyType(
 )
 
 
-def parse_identification(reply: search_pb2.IdentifyResponse) -> Identification:
+def parse_identification(reply: search_pb2.IdentifyResponse, *, request_id: str = "") -> Identification:
     """Read the answer to Identify.
 
     Raises:
@@ -51,38 +51,43 @@ def parse_identification(reply: search_pb2.IdentifyResponse) -> Identification:
             FamilyScore(family=score.family, probability=score.probability, similarity=score.similarity)
             for score in reply.families
         ),
-        neighbors=_parse_rows(reply.neighbors),
+        neighbors=_parse_neighbors(reply.neighbors, reply.origin, request_id),
         fingerprint=reply.origin.fingerprint,
         snapshot=reply.origin.snapshot,
+        request_id=request_id,
     )
 
 
-def parse_neighbors(reply: search_pb2.SearchNeighborsResponse) -> Neighbors:
+def parse_neighbors(reply: search_pb2.SearchNeighborsResponse, *, request_id: str = "") -> Neighbors:
     """Read the answer to SearchNeighbors."""
-    return Neighbors(
-        rows=_parse_rows(reply.neighbors), fingerprint=reply.origin.fingerprint, snapshot=reply.origin.snapshot
-    )
+    return _parse_neighbors(reply.neighbors, reply.origin, request_id)
 
 
-def parse_embedding(reply: embedding_pb2.EmbedResponse) -> Embedding:
+def parse_embedding(reply: embedding_pb2.EmbedResponse, *, request_id: str = "") -> Embedding:
     """Read the answer to Embed."""
     import numpy as np  # noqa: PLC0415 - see beedex.client._results
 
     vector = np.frombuffer(reply.vector.values, dtype="<f4").astype(np.float32, copy=False)
     vector.flags.writeable = False
-    return Embedding(vector=vector, fingerprint=reply.origin.fingerprint, snapshot=reply.origin.snapshot)
+    return Embedding(
+        vector=vector,
+        fingerprint=reply.origin.fingerprint,
+        snapshot=reply.origin.snapshot,
+        request_id=request_id,
+    )
 
 
-def parse_families(reply: search_pb2.ListFamiliesResponse) -> Families:
+def parse_families(reply: search_pb2.ListFamiliesResponse, *, request_id: str = "") -> Families:
     """Read the answer to ListFamilies."""
     return Families(
         rows=tuple(Family(name=family.name, entries=family.entries) for family in reply.families),
         fingerprint=reply.origin.fingerprint,
         snapshot=reply.origin.snapshot,
+        request_id=request_id,
     )
 
 
-def parse_status(reply: index_pb2.GetStatusResponse) -> Status:
+def parse_status(reply: index_pb2.GetStatusResponse, *, request_id: str = "") -> Status:
     """Read the answer to GetStatus."""
     limits = Limits(
         max_photo_bytes=reply.limits.max_photo_bytes,
@@ -104,11 +109,12 @@ def parse_status(reply: index_pb2.GetStatusResponse) -> Status:
         limits=limits,
         fingerprint=reply.origin.fingerprint,
         snapshot=reply.origin.snapshot,
+        request_id=request_id,
     )
 
 
-def _parse_rows(neighbors: Iterable[types_pb2.Neighbor]) -> tuple[Neighbor, ...]:
-    return tuple(
+def _parse_neighbors(neighbors: Iterable[types_pb2.Neighbor], origin: types_pb2.Origin, request_id: str) -> Neighbors:
+    rows = tuple(
         Neighbor(
             entry_id=neighbor.entry.entry_id,
             family=neighbor.entry.family,
@@ -122,3 +128,4 @@ def _parse_rows(neighbors: Iterable[types_pb2.Neighbor]) -> tuple[Neighbor, ...]
         )
         for neighbor in neighbors
     )
+    return Neighbors(rows=rows, fingerprint=origin.fingerprint, snapshot=origin.snapshot, request_id=request_id)

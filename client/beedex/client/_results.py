@@ -3,10 +3,12 @@
 The client imports numpy only when a vector is at hand: it costs as much time as all of grpc.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, ClassVar
+
+from beedex.client._result import Answer, Result
+from beedex.client._rows import Rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,8 +27,6 @@ __all__ = [
     "Verdict",
 ]
 
-T = TypeVar("T")
-
 
 class Verdict(StrEnum):
     """What an identification comes to."""
@@ -37,7 +37,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FamilyScore:
+class FamilyScore(Result):
     """One family's part in an identification.
 
     Attributes:
@@ -52,7 +52,7 @@ class FamilyScore:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Neighbor:
+class Neighbor(Result):
     """An indexed photo that is like the query. Texts are empty where the gallery says nothing.
 
     Attributes:
@@ -79,7 +79,14 @@ class Neighbor:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Identification:
+class Neighbors(Rows[Neighbor]):
+    """The indexed photos most like the query: a sequence of `Neighbor`, nearest first."""
+
+    ROWS_KEY: ClassVar[str] = "neighbors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Identification(Answer):
     """The family of a photo, how sure that is, and what speaks for it.
 
     Attributes:
@@ -90,8 +97,6 @@ class Identification:
         reason: one sentence for a person.
         families: every family of the index, likeliest first.
         neighbors: the nearest indexed photos, nearest first.
-        fingerprint: of the embedder, 64 hex digits.
-        snapshot: the version of the index that answered.
     """
 
     verdict: Verdict
@@ -100,24 +105,26 @@ class Identification:
     candidates: tuple[str, ...]
     reason: str
     families: tuple[FamilyScore, ...]
-    neighbors: tuple[Neighbor, ...]
-    fingerprint: str
-    snapshot: int
+    neighbors: Neighbors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Embedding:
+class Embedding(Answer):
     """A photo as a vector; `np.asarray(embedding)` is the vector.
 
     Attributes:
         vector: (D,) float32 of length 1, read-only.
-        fingerprint: of the embedder; vectors of different fingerprints must not be compared.
-        snapshot: the version of the index that the server had loaded.
     """
 
     vector: "NDArray[np.float32]"
-    fingerprint: str
-    snapshot: int
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Embedding):
+            return NotImplemented
+        return self.fingerprint == other.fingerprint and self.vector.tobytes() == other.vector.tobytes()
+
+    def __hash__(self) -> int:
+        return hash((self.fingerprint, self.vector.tobytes()))
 
     def __array__(self, dtype: "DTypeLike | None" = None, copy: bool | None = None) -> "NDArray[np.float32]":  # noqa: FBT001 - numpy's protocol
         import numpy as np  # noqa: PLC0415 - see the module's docstring
@@ -125,44 +132,8 @@ class Embedding:
         return np.array(self.vector, dtype=dtype, copy=copy)
 
 
-class _Rows(Sequence[T]):
-    """A sequence over the field `rows`."""
-
-    __slots__ = ()
-
-    rows: tuple[T, ...]
-
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[T, ...]: ...
-    def __getitem__(self, index: int | slice) -> T | tuple[T, ...]:
-        return self.rows[index]
-
-    def __iter__(self) -> Iterator[T]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Neighbors(_Rows[Neighbor]):
-    """The indexed photos most like the query: a sequence of `Neighbor`, nearest first.
-
-    Attributes:
-        rows: the neighbors as a tuple.
-        fingerprint: of the embedder.
-        snapshot: the version of the index that answered.
-    """
-
-    rows: tuple[Neighbor, ...]
-    fingerprint: str
-    snapshot: int
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Family:
+class Family(Result):
     """A label of the index.
 
     Attributes:
@@ -174,23 +145,15 @@ class Family:
     entries: int
 
 
-@dataclass(frozen=True, kw_only=True)
-class Families(_Rows[Family]):
-    """The families of the index: a sequence of `Family`, by name.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Families(Rows[Family]):
+    """The families of the index: a sequence of `Family`, by name."""
 
-    Attributes:
-        rows: the families as a tuple.
-        fingerprint: of the embedder.
-        snapshot: the version of the index that answered.
-    """
-
-    rows: tuple[Family, ...]
-    fingerprint: str
-    snapshot: int
+    ROWS_KEY: ClassVar[str] = "families"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class Limits(Result):
     """What the server takes.
 
     Attributes:
@@ -209,7 +172,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Status:
+class Status(Answer):
     """What a server has loaded.
 
     Attributes:
@@ -223,8 +186,6 @@ class Status:
         families: how many families they have.
         index_kind: how the index is searched.
         limits: what the server takes.
-        fingerprint: of the embedder.
-        snapshot: the version of the index.
     """
 
     server_version: str
@@ -237,5 +198,3 @@ class Status:
     families: int
     index_kind: str
     limits: Limits
-    fingerprint: str
-    snapshot: int

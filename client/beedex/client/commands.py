@@ -5,7 +5,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from beedex.client._channel import DEFAULT_TARGET
 from beedex.client._client import Client
 from beedex.client._errors import ClientError
 from beedex.client._requests import DEFAULT_K
+from beedex.client._result import plain_error
 from beedex.client._results import Embedding, Identification
 from beedex.client.printing import open_console, show_identification, show_neighbors
 
@@ -74,15 +74,7 @@ def find_neighbors(
     with Client(target) as client:
         answer = client.neighbors(photo, k=k)
     if as_json:
-        neighbors = [asdict(neighbor) for neighbor in answer]
-        _print_json(
-            {
-                "photo": photo,
-                "neighbors": neighbors,
-                "fingerprint": answer.fingerprint,
-                "snapshot": answer.snapshot,
-            }
-        )
+        _print_json({"photo": photo, **answer.to_dict()})
     else:
         show_neighbors(open_console(), photo, answer)
 
@@ -109,7 +101,7 @@ def embed_photos(
 
 def describe_identification(photo: str, answer: Identification) -> dict[str, Any]:
     """Return one element of what `identify --json` prints."""
-    return {"photo": photo, **asdict(answer), "error": None}
+    return {"photo": photo, **answer.to_dict(), "error": None}
 
 
 def describe_failure(photo: str, error: ClientError) -> dict[str, Any]:
@@ -125,11 +117,8 @@ def describe_failure(photo: str, error: ClientError) -> dict[str, Any]:
         "neighbors": [],
         "fingerprint": None,
         "snapshot": None,
-        "error": {
-            "code": error.code.name if error.code is not None else None,
-            "reason": error.reason,
-            "message": str(error),
-        },
+        "request_id": None,
+        "error": plain_error(error),
     }
 
 
