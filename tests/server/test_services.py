@@ -210,7 +210,7 @@ def test_status_tells_embedder_snapshot_and_limits(index, searcher, tiny_bundle)
     assert reply.embedder.fingerprint == card.fingerprint
     assert (reply.embedder.dimension, reply.embedder.backbone) == (card.dimension, "tiny")
     assert (reply.embedder.weights, reply.embedder.weights_note) == ("random", card.weights.note)
-    assert reply.embedder.calibrated
+    assert (reply.embedder.calibrated, reply.embedder.input_side_px) == (True, card.preprocessing.side_px)
     assert (reply.snapshot.version, reply.snapshot.entries, reply.snapshot.families) == (1, 18, 3)
     assert reply.snapshot.index_kind == searcher.snapshot.manifest.index_kind
     assert reply.limits.max_photo_bytes == MAX_PHOTO_BYTES

@@ -102,6 +102,7 @@ def parse_status(reply: index_pb2.GetStatusResponse, *, request_id: str = "") ->
         backbone=reply.embedder.backbone,
         weights=reply.embedder.weights,
         weights_note=reply.embedder.weights_note,
+        input_side_px=reply.embedder.input_side_px,
         calibrated=reply.embedder.calibrated,
         entries=reply.snapshot.entries,
         families=reply.snapshot.families,

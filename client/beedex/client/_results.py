@@ -181,6 +181,8 @@ class Status(Answer):
         backbone: the network under the head.
         weights: where the backbone's weights came from: imagenet, bundled, path or random.
         weights_note: the same in words.
+        input_side_px: the longer side that every photo is brought to before it is embedded; 0 for a server that
+            doesn't say.
         calibrated: whether verdicts rest on a calibration with held-out photos.
         entries: how many photos are indexed.
         families: how many families they have.
@@ -193,6 +195,7 @@ class Status(Answer):
     backbone: str
     weights: str
     weights_note: str
+    input_side_px: int
     calibrated: bool
     entries: int
     families: int

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62\x65\x65\x64\x65x/v1/index.proto\x12\tbeedex.v1\x1a\x15\x62\x65\x65\x64\x65x/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"?\n\x10GetStatusRequest\x12+\n\x0b\x65xpectation\x18\x01 \x01(\x0b\x32\x16.beedex.v1.Expectation\"\xa2\x02\n\x06Limits\x12\x17\n\x0fmax_photo_bytes\x18\x01 \x01(\x04\x12\x18\n\x10max_photo_pixels\x18\x02 \x01(\x04\x12\x19\n\x11max_photo_side_px\x18\x03 \x01(\r\x12\x15\n\rphoto_formats\x18\x04 \x03(\t\x12\r\n\x05max_k\x18\x05 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x06 \x01(\x04\x12\x18\n\x10max_stream_items\x18\x07 \x01(\x04\x12\x15\n\rstream_window\x18\x08 \x01(\r\x12\x13\n\x0bmax_streams\x18\t \x01(\r\x12\x12\n\nmax_idle_s\x18\n \x01(\x01\x12\x13\n\x0bmax_entries\x18\x0b \x01(\r\x12\x1a\n\x12max_metadata_bytes\x18\x0c \x01(\r\"\x7f\n\x08\x45mbedder\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x11\n\tdimension\x18\x02 \x01(\r\x12\x10\n\x08\x62\x61\x63kbone\x18\x03 \x01(\t\x12\x0f\n\x07weights\x18\x04 \x01(\t\x12\x14\n\x0cweights_note\x18\x05 \x01(\t\x12\x12\n\ncalibrated\x18\x06 \x01(\x08\"R\n\x08Snapshot\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x04\x12\x10\n\x08\x66\x61milies\x18\x03 \x01(\x04\x12\x12\n\nindex_kind\x18\x04 \x01(\t\"\xde\x01\n\x11GetStatusResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12%\n\x08\x65mbedder\x18\x02 \x01(\x0b\x32\x13.beedex.v1.Embedder\x12%\n\x08snapshot\x18\x03 \x01(\x0b\x32\x13.beedex.v1.Snapshot\x12!\n\x06limits\x18\x04 \x01(\x0b\x32\x11.beedex.v1.Limits\x12!\n\x06origin\x18\x05 \x01(\x0b\x32\x11.beedex.v1.Origin\x12\x1d\n\x04load\x18\x06 \x01(\x0b\x32\x0f.beedex.v1.Load\"J\n\x04Load\x12\x12\n\nlane_depth\x18\x01 \x01(\r\x12\x15\n\rlane_capacity\x18\x02 \x01(\r\x12\x17\n\x0f\x65xpected_wait_s\x18\x03 \x01(\x01\"C\n\x14ListSnapshotsRequest\x12+\n\x0b\x65xpectation\x18\x01 \x01(\x0b\x32\x16.beedex.v1.Expectation\"\xc1\x01\n\x0eStoredSnapshot\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x0f\n\x07\x65ntries\x18\x03 \x01(\x04\x12\x10\n\x08\x66\x61milies\x18\x04 \x01(\x04\x12\x12\n\nindex_kind\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_current\x18\x07 \x01(\x08\x12\x0e\n\x06\x64\x61mage\x18\x08 \x01(\t\"h\n\x15ListSnapshotsResponse\x12,\n\tsnapshots\x18\x01 \x03(\x0b\x32\x19.beedex.v1.StoredSnapshot\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin\"W\n\x17\x41\x63tivateSnapshotRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12+\n\x0b\x65xpectation\x18\x02 \x01(\x0b\x32\x16.beedex.v1.Expectation\"U\n\x18\x41\x63tivateSnapshotResponse\x12\x16\n\x0e\x66ormer_version\x18\x01 \x01(\x04\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin\"F\n\x17RollbackSnapshotRequest\x12+\n\x0b\x65xpectation\x18\x01 \x01(\x0b\x32\x16.beedex.v1.Expectation\"U\n\x18RollbackSnapshotResponse\x12\x16\n\x0e\x66ormer_version\x18\x01 \x01(\x04\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin\"=\n\x0eRebuildRequest\x12+\n\x0b\x65xpectation\x18\x01 \x01(\x0b\x32\x16.beedex.v1.Expectation\"|\n\x0fRebuildProgress\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x14\n\x0cphotos_per_s\x18\x04 \x01(\x01\x12\x18\n\x0bremaining_s\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_remaining_s\"=\n\x0cSkippedPhoto\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xe1\x01\n\x0eRebuildSummary\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x04\x12\x10\n\x08\x65mbedded\x18\x02 \x01(\x04\x12\x0e\n\x06reused\x18\x03 \x01(\x04\x12\x0f\n\x07removed\x18\x04 \x01(\x04\x12\x11\n\trelabeled\x18\x05 \x01(\x04\x12(\n\x07skipped\x18\x06 \x03(\x0b\x32\x17.beedex.v1.SkippedPhoto\x12\x15\n\rskipped_count\x18\x07 \x01(\x04\x12\x10\n\x08snapshot\x18\x08 \x01(\x04\x12\x14\n\x0cis_published\x18\t \x01(\x08\x12\x0f\n\x07seconds\x18\n \x01(\x01\"\x9a\x01\n\x0fRebuildResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.beedex.v1.RebuildProgressH\x00\x12,\n\x07summary\x18\x02 \x01(\x0b\x32\x19.beedex.v1.RebuildSummaryH\x00\x12!\n\x06origin\x18\x03 \x01(\x0b\x32\x11.beedex.v1.OriginB\x06\n\x04news\"\xb2\x01\n\rEntryToUpsert\x12\x0f\n\x05photo\x18\x01 \x01(\x0cH\x00\x12\x12\n\x08\x65ntry_id\x18\x02 \x01(\tH\x00\x12\x0e\n\x06\x66\x61mily\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\r\n\x05group\x18\x05 \x01(\t\x12\x0f\n\x07species\x18\x06 \x01(\t\x12\x13\n\x0bsource_name\x18\x07 \x01(\t\x12\x0f\n\x07license\x18\x08 \x01(\t\x12\x0e\n\x06\x63redit\x18\t \x01(\tB\x08\n\x06source\"n\n\x14UpsertEntriesRequest\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.beedex.v1.EntryToUpsert\x12+\n\x0b\x65xpectation\x18\x02 \x01(\x0b\x32\x16.beedex.v1.Expectation\"a\n\x0c\x45ntryOutcome\x12!\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x10.beedex.v1.EntryH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"e\n\x15UpsertEntriesResponse\x12)\n\x08outcomes\x18\x01 \x03(\x0b\x32\x17.beedex.v1.EntryOutcome\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin\"V\n\x14\x44\x65leteEntriesRequest\x12\x11\n\tentry_ids\x18\x01 \x03(\t\x12+\n\x0b\x65xpectation\x18\x02 \x01(\x0b\x32\x16.beedex.v1.Expectation\"e\n\x15\x44\x65leteEntriesResponse\x12)\n\x08outcomes\x18\x01 \x03(\x0b\x32\x17.beedex.v1.EntryOutcome\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin2\xd0\x04\n\x0cIndexService\x12\x46\n\tGetStatus\x12\x1b.beedex.v1.GetStatusRequest\x1a\x1c.beedex.v1.GetStatusResponse\x12R\n\rListSnapshots\x12\x1f.beedex.v1.ListSnapshotsRequest\x1a .beedex.v1.ListSnapshotsResponse\x12[\n\x10\x41\x63tivateSnapshot\x12\".beedex.v1.ActivateSnapshotRequest\x1a#.beedex.v1.ActivateSnapshotResponse\x12[\n\x10RollbackSnapshot\x12\".beedex.v1.RollbackSnapshotRequest\x1a#.beedex.v1.RollbackSnapshotResponse\x12\x42\n\x07Rebuild\x12\x19.beedex.v1.RebuildRequest\x1a\x1a.beedex.v1.RebuildResponse0\x01\x12R\n\rUpsertEntries\x12\x1f.beedex.v1.UpsertEntriesRequest\x1a .beedex.v1.UpsertEntriesResponse\x12R\n\rDeleteEntries\x12\x1f.beedex.v1.DeleteEntriesRequest\x1a .beedex.v1.DeleteEntriesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x62\x65\x65\x64\x65x/v1/index.proto\x12\tbeedex.v1\x1a\x15\x62\x65\x65\x64\x65x/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"?\n\x10GetStatusRequest\x12+\n\x0b\x65xpectation\x18\x01 \x01(\x0b\x32\x16.beedex.v1.Expectation\"\xa2\x02\n\x06Limits\x12\x17\n\x0fmax_photo_bytes\x18\x01 \x01(\x04\x12\x18\n\x10max_photo_pixels\x18\x02 \x01(\x04\x12\x19\n\x11max_photo_side_px\x18\x03 \x01(\r\x12\x15\n\rphoto_formats\x18\x04 \x03(\t\x12\r\n\x05max_k\x18\x05 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x06 \x01(\x04\x12\x18\n\x10max_stream_items\x18\x07 \x01(\x04\x12\x15\n\rstream_window\x18\x08 \x01(\r\x12\x13\n\x0bmax_streams\x18\t \x01(\r\x12\x12\n\nmax_idle_s\x18\n \x01(\x01\x12\x13\n\x0bmax_entries\x18\x0b \x01(\r\x12\x1a\n\x12max_metadata_bytes\x18\x0c \x01(\r\"\x96\x01\n\x08\x45mbedder\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x11\n\tdimension\x18\x02 \x01(\r\x12\x10\n\x08\x62\x61\x63kbone\x18\x03 \x01(\t\x12\x0f\n\x07weights\x18\x04 \x01(\t\x12\x14\n\x0cweights_note\x18\x05 \x01(\t\x12\x12\n\ncalibrated\x18\x06 \x01(\x08\x12\x15\n\rinput_side_px\x18\x07 \x01(\r\"R\n\x08Snapshot\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x04\x12\x10\n\x08\x66\x61milies\x18\x03 \x01(\x04\x12\x12\n\nindex_kind\x18\x04 \x01(\t\"\xde\x01\n\x11GetStatusResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12%\n\x08\x65mbedder\x18\x02 \x01(\x0b\x32\x13.beedex.v1.Embedder\x12%\n\x08snapshot\x18\x03 \x01(\x0b\x32\x13.beedex.v1.Snapshot\x12!\n\x06limits\x18\x04 \x01(\x0b\x32\x11.beedex.v1.Limits\x12!\n\x06origin\x18\x05 \x01(\x0b\x32\x11.beedex.v1.Origin\x12\x1d\n\x04load\x18\x06 \x01(\x0b\x32\x0f.beedex.v1.Load\"J\n\x04Load\x12\x12\n\nlane_depth\x18\x01 \x01(\r\x12\x15\n\rlane_capacity\x18\x02 \x01(\r\x12\x17\n\x0f\x65xpected_wait_s\x18\x03 \x01(\x01\"C\n\x14ListSnapshotsRequest\x12+\n\x0b\x65xpectation\x18\x01 \x01(\x0b\x32\x16.beedex.v1.Expectation\"\xc1\x01\n\x0eStoredSnapshot\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\x12\x0f\n\x07\x65ntries\x18\x03 \x01(\x04\x12\x10\n\x08\x66\x61milies\x18\x04 \x01(\x04\x12\x12\n\nindex_kind\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_current\x18\x07 \x01(\x08\x12\x0e\n\x06\x64\x61mage\x18\x08 \x01(\t\"h\n\x15ListSnapshotsResponse\x12,\n\tsnapshots\x18\x01 \x03(\x0b\x32\x19.beedex.v1.StoredSnapshot\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin\"W\n\x17\x41\x63tivateSnapshotRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12+\n\x0b\x65xpectation\x18\x02 \x01(\x0b\x32\x16.beedex.v1.Expectation\"U\n\x18\x41\x63tivateSnapshotResponse\x12\x16\n\x0e\x66ormer_version\x18\x01 \x01(\x04\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin\"F\n\x17RollbackSnapshotRequest\x12+\n\x0b\x65xpectation\x18\x01 \x01(\x0b\x32\x16.beedex.v1.Expectation\"U\n\x18RollbackSnapshotResponse\x12\x16\n\x0e\x66ormer_version\x18\x01 \x01(\x04\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin\"=\n\x0eRebuildRequest\x12+\n\x0b\x65xpectation\x18\x01 \x01(\x0b\x32\x16.beedex.v1.Expectation\"|\n\x0fRebuildProgress\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x14\n\x0cphotos_per_s\x18\x04 \x01(\x01\x12\x18\n\x0bremaining_s\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x0e\n\x0c_remaining_s\"=\n\x0cSkippedPhoto\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xe1\x01\n\x0eRebuildSummary\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x04\x12\x10\n\x08\x65mbedded\x18\x02 \x01(\x04\x12\x0e\n\x06reused\x18\x03 \x01(\x04\x12\x0f\n\x07removed\x18\x04 \x01(\x04\x12\x11\n\trelabeled\x18\x05 \x01(\x04\x12(\n\x07skipped\x18\x06 \x03(\x0b\x32\x17.beedex.v1.SkippedPhoto\x12\x15\n\rskipped_count\x18\x07 \x01(\x04\x12\x10\n\x08snapshot\x18\x08 \x01(\x04\x12\x14\n\x0cis_published\x18\t \x01(\x08\x12\x0f\n\x07seconds\x18\n \x01(\x01\"\x9a\x01\n\x0fRebuildResponse\x12.\n\x08progress\x18\x01 \x01(\x0b\x32\x1a.beedex.v1.RebuildProgressH\x00\x12,\n\x07summary\x18\x02 \x01(\x0b\x32\x19.beedex.v1.RebuildSummaryH\x00\x12!\n\x06origin\x18\x03 \x01(\x0b\x32\x11.beedex.v1.OriginB\x06\n\x04news\"\xb2\x01\n\rEntryToUpsert\x12\x0f\n\x05photo\x18\x01 \x01(\x0cH\x00\x12\x12\n\x08\x65ntry_id\x18\x02 \x01(\tH\x00\x12\x0e\n\x06\x66\x61mily\x18\x03 \x01(\t\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\r\n\x05group\x18\x05 \x01(\t\x12\x0f\n\x07species\x18\x06 \x01(\t\x12\x13\n\x0bsource_name\x18\x07 \x01(\t\x12\x0f\n\x07license\x18\x08 \x01(\t\x12\x0e\n\x06\x63redit\x18\t \x01(\tB\x08\n\x06source\"n\n\x14UpsertEntriesRequest\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.beedex.v1.EntryToUpsert\x12+\n\x0b\x65xpectation\x18\x02 \x01(\x0b\x32\x16.beedex.v1.Expectation\"a\n\x0c\x45ntryOutcome\x12!\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x10.beedex.v1.EntryH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"e\n\x15UpsertEntriesResponse\x12)\n\x08outcomes\x18\x01 \x03(\x0b\x32\x17.beedex.v1.EntryOutcome\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin\"V\n\x14\x44\x65leteEntriesRequest\x12\x11\n\tentry_ids\x18\x01 \x03(\t\x12+\n\x0b\x65xpectation\x18\x02 \x01(\x0b\x32\x16.beedex.v1.Expectation\"e\n\x15\x44\x65leteEntriesResponse\x12)\n\x08outcomes\x18\x01 \x03(\x0b\x32\x17.beedex.v1.EntryOutcome\x12!\n\x06origin\x18\x02 \x01(\x0b\x32\x11.beedex.v1.Origin2\xd0\x04\n\x0cIndexService\x12\x46\n\tGetStatus\x12\x1b.beedex.v1.GetStatusRequest\x1a\x1c.beedex.v1.GetStatusResponse\x12R\n\rListSnapshots\x12\x1f.beedex.v1.ListSnapshotsRequest\x1a .beedex.v1.ListSnapshotsResponse\x12[\n\x10\x41\x63tivateSnapshot\x12\".beedex.v1.ActivateSnapshotRequest\x1a#.beedex.v1.ActivateSnapshotResponse\x12[\n\x10RollbackSnapshot\x12\".beedex.v1.RollbackSnapshotRequest\x1a#.beedex.v1.RollbackSnapshotResponse\x12\x42\n\x07Rebuild\x12\x19.beedex.v1.RebuildRequest\x1a\x1a.beedex.v1.RebuildResponse0\x01\x12R\n\rUpsertEntries\x12\x1f.beedex.v1.UpsertEntriesRequest\x1a .beedex.v1.UpsertEntriesResponse\x12R\n\rDeleteEntries\x12\x1f.beedex.v1.DeleteEntriesRequest\x1a .beedex.v1.DeleteEntriesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,50 +38,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSREQUEST']._serialized_end=180
   _globals['_LIMITS']._serialized_start=183
   _globals['_LIMITS']._serialized_end=473
-  _globals['_EMBEDDER']._serialized_start=475
-  _globals['_EMBEDDER']._serialized_end=602
-  _globals['_SNAPSHOT']._serialized_start=604
-  _globals['_SNAPSHOT']._serialized_end=686
-  _globals['_GETSTATUSRESPONSE']._serialized_start=689
-  _globals['_GETSTATUSRESPONSE']._serialized_end=911
-  _globals['_LOAD']._serialized_start=913
-  _globals['_LOAD']._serialized_end=987
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=989
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=1056
-  _globals['_STOREDSNAPSHOT']._serialized_start=1059
-  _globals['_STOREDSNAPSHOT']._serialized_end=1252
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=1254
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=1358
-  _globals['_ACTIVATESNAPSHOTREQUEST']._serialized_start=1360
-  _globals['_ACTIVATESNAPSHOTREQUEST']._serialized_end=1447
-  _globals['_ACTIVATESNAPSHOTRESPONSE']._serialized_start=1449
-  _globals['_ACTIVATESNAPSHOTRESPONSE']._serialized_end=1534
-  _globals['_ROLLBACKSNAPSHOTREQUEST']._serialized_start=1536
-  _globals['_ROLLBACKSNAPSHOTREQUEST']._serialized_end=1606
-  _globals['_ROLLBACKSNAPSHOTRESPONSE']._serialized_start=1608
-  _globals['_ROLLBACKSNAPSHOTRESPONSE']._serialized_end=1693
-  _globals['_REBUILDREQUEST']._serialized_start=1695
-  _globals['_REBUILDREQUEST']._serialized_end=1756
-  _globals['_REBUILDPROGRESS']._serialized_start=1758
-  _globals['_REBUILDPROGRESS']._serialized_end=1882
-  _globals['_SKIPPEDPHOTO']._serialized_start=1884
-  _globals['_SKIPPEDPHOTO']._serialized_end=1945
-  _globals['_REBUILDSUMMARY']._serialized_start=1948
-  _globals['_REBUILDSUMMARY']._serialized_end=2173
-  _globals['_REBUILDRESPONSE']._serialized_start=2176
-  _globals['_REBUILDRESPONSE']._serialized_end=2330
-  _globals['_ENTRYTOUPSERT']._serialized_start=2333
-  _globals['_ENTRYTOUPSERT']._serialized_end=2511
-  _globals['_UPSERTENTRIESREQUEST']._serialized_start=2513
-  _globals['_UPSERTENTRIESREQUEST']._serialized_end=2623
-  _globals['_ENTRYOUTCOME']._serialized_start=2625
-  _globals['_ENTRYOUTCOME']._serialized_end=2722
-  _globals['_UPSERTENTRIESRESPONSE']._serialized_start=2724
-  _globals['_UPSERTENTRIESRESPONSE']._serialized_end=2825
-  _globals['_DELETEENTRIESREQUEST']._serialized_start=2827
-  _globals['_DELETEENTRIESREQUEST']._serialized_end=2913
-  _globals['_DELETEENTRIESRESPONSE']._serialized_start=2915
-  _globals['_DELETEENTRIESRESPONSE']._serialized_end=3016
-  _globals['_INDEXSERVICE']._serialized_start=3019
-  _globals['_INDEXSERVICE']._serialized_end=3611
+  _globals['_EMBEDDER']._serialized_start=476
+  _globals['_EMBEDDER']._serialized_end=626
+  _globals['_SNAPSHOT']._serialized_start=628
+  _globals['_SNAPSHOT']._serialized_end=710
+  _globals['_GETSTATUSRESPONSE']._serialized_start=713
+  _globals['_GETSTATUSRESPONSE']._serialized_end=935
+  _globals['_LOAD']._serialized_start=937
+  _globals['_LOAD']._serialized_end=1011
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=1013
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=1080
+  _globals['_STOREDSNAPSHOT']._serialized_start=1083
+  _globals['_STOREDSNAPSHOT']._serialized_end=1276
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=1278
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=1382
+  _globals['_ACTIVATESNAPSHOTREQUEST']._serialized_start=1384
+  _globals['_ACTIVATESNAPSHOTREQUEST']._serialized_end=1471
+  _globals['_ACTIVATESNAPSHOTRESPONSE']._serialized_start=1473
+  _globals['_ACTIVATESNAPSHOTRESPONSE']._serialized_end=1558
+  _globals['_ROLLBACKSNAPSHOTREQUEST']._serialized_start=1560
+  _globals['_ROLLBACKSNAPSHOTREQUEST']._serialized_end=1630
+  _globals['_ROLLBACKSNAPSHOTRESPONSE']._serialized_start=1632
+  _globals['_ROLLBACKSNAPSHOTRESPONSE']._serialized_end=1717
+  _globals['_REBUILDREQUEST']._serialized_start=1719
+  _globals['_REBUILDREQUEST']._serialized_end=1780
+  _globals['_REBUILDPROGRESS']._serialized_start=1782
+  _globals['_REBUILDPROGRESS']._serialized_end=1906
+  _globals['_SKIPPEDPHOTO']._serialized_start=1908
+  _globals['_SKIPPEDPHOTO']._serialized_end=1969
+  _globals['_REBUILDSUMMARY']._serialized_start=1972
+  _globals['_REBUILDSUMMARY']._serialized_end=2197
+  _globals['_REBUILDRESPONSE']._serialized_start=2200
+  _globals['_REBUILDRESPONSE']._serialized_end=2354
+  _globals['_ENTRYTOUPSERT']._serialized_start=2357
+  _globals['_ENTRYTOUPSERT']._serialized_end=2535
+  _globals['_UPSERTENTRIESREQUEST']._serialized_start=2537
+  _globals['_UPSERTENTRIESREQUEST']._serialized_end=2647
+  _globals['_ENTRYOUTCOME']._serialized_start=2649
+  _globals['_ENTRYOUTCOME']._serialized_end=2746
+  _globals['_UPSERTENTRIESRESPONSE']._serialized_start=2748
+  _globals['_UPSERTENTRIESRESPONSE']._serialized_end=2849
+  _globals['_DELETEENTRIESREQUEST']._serialized_start=2851
+  _globals['_DELETEENTRIESREQUEST']._serialized_end=2937
+  _globals['_DELETEENTRIESRESPONSE']._serialized_start=2939
+  _globals['_DELETEENTRIESRESPONSE']._serialized_end=3040
+  _globals['_INDEXSERVICE']._serialized_start=3043
+  _globals['_INDEXSERVICE']._serialized_end=3635
 # @@protoc_insertion_point(module_scope)

@@ -46,20 +46,22 @@ class Limits(_message.Message):
     def __init__(self, max_photo_bytes: _Optional[int] = ..., max_photo_pixels: _Optional[int] = ..., max_photo_side_px: _Optional[int] = ..., photo_formats: _Optional[_Iterable[str]] = ..., max_k: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., max_stream_items: _Optional[int] = ..., stream_window: _Optional[int] = ..., max_streams: _Optional[int] = ..., max_idle_s: _Optional[float] = ..., max_entries: _Optional[int] = ..., max_metadata_bytes: _Optional[int] = ...) -> None: ...
 
 class Embedder(_message.Message):
-    __slots__ = ("fingerprint", "dimension", "backbone", "weights", "weights_note", "calibrated")
+    __slots__ = ("fingerprint", "dimension", "backbone", "weights", "weights_note", "calibrated", "input_side_px")
     FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
     DIMENSION_FIELD_NUMBER: _ClassVar[int]
     BACKBONE_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_FIELD_NUMBER: _ClassVar[int]
     WEIGHTS_NOTE_FIELD_NUMBER: _ClassVar[int]
     CALIBRATED_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SIDE_PX_FIELD_NUMBER: _ClassVar[int]
     fingerprint: str
     dimension: int
     backbone: str
     weights: str
     weights_note: str
     calibrated: bool
-    def __init__(self, fingerprint: _Optional[str] = ..., dimension: _Optional[int] = ..., backbone: _Optional[str] = ..., weights: _Optional[str] = ..., weights_note: _Optional[str] = ..., calibrated: _Optional[bool] = ...) -> None: ...
+    input_side_px: int
+    def __init__(self, fingerprint: _Optional[str] = ..., dimension: _Optional[int] = ..., backbone: _Optional[str] = ..., weights: _Optional[str] = ..., weights_note: _Optional[str] = ..., calibrated: _Optional[bool] = ..., input_side_px: _Optional[int] = ...) -> None: ...
 
 class Snapshot(_message.Message):
     __slots__ = ("version", "entries", "families", "index_kind")

@@ -64,6 +64,7 @@ class IndexService(index_pb2_grpc.IndexServiceServicer):
                 weights=card.weights.kind,
                 weights_note=card.weights.note,
                 calibrated=engine.searcher.calibration is not None,
+                input_side_px=card.preprocessing.side_px,
             ),
             snapshot=index_pb2.Snapshot(
                 version=manifest.version,
