@@ -2,7 +2,6 @@
 
 import asyncio
 import warnings
-from functools import partial
 from typing import TYPE_CHECKING, Self, TypeVar
 
 import grpc
@@ -10,6 +9,8 @@ import grpc
 from beedex.client._channel import DEFAULT_ATTEMPTS, DEFAULT_TARGET, DEFAULT_TIMEOUT_S, ChannelConfig, Deadline
 from beedex.client._errors import ClosedClientError
 from beedex.client._failures import translate_failure
+from beedex.client._intake import PhotoIntake
+from beedex.client._photos import open_photo
 from beedex.client._replies import (
     parse_embedding,
     parse_families,
@@ -17,11 +18,10 @@ from beedex.client._replies import (
     parse_neighbors,
     parse_status,
 )
-from beedex.client._requests import ASSUMED_PHOTO_LIMIT_BYTES, DEFAULT_K, RequestBuilder, check_photo_size
+from beedex.client._requests import DEFAULT_K, RequestBuilder
 from beedex.v1 import embedding_pb2_grpc, index_pb2_grpc, search_pb2_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
 
     from numpy.typing import ArrayLike
@@ -54,6 +54,8 @@ class AsyncClient:
         attempts: how often a call is tried while the server is UNAVAILABLE, from 1 (no retry) to 5, all within the
             deadline.
         expected_fingerprint: the embedder that is relied on; a server with another one answers `PreconditionError`.
+        shrink: bring large photos to the size that the embedder looks at before they travel, where Pillow is
+            installed (`pip install 'beedex[photos]'`). What the embedder sees is the same.
 
     Example:
         >>> async with AsyncClient("127.0.0.1:50051") as client:  # doctest: +SKIP
@@ -68,13 +70,14 @@ class AsyncClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         attempts: int = DEFAULT_ATTEMPTS,
         expected_fingerprint: str | None = None,
+        shrink: bool = True,
     ) -> None:
         self._closed = False
         # Made by the first call: a channel belongs to the event loop that runs when it is made.
         self._stubs: _Stubs | None = None
         self._config = ChannelConfig(target=target, timeout_s=timeout_s, attempts=attempts)
         self._requests = RequestBuilder(expected_fingerprint=expected_fingerprint)
-        self._photo_limit_bytes = ASSUMED_PHOTO_LIMIT_BYTES
+        self._intake = PhotoIntake(shrink=shrink)
 
     async def identify(
         self,
@@ -87,8 +90,8 @@ class AsyncClient:
     ) -> "Identification":
         """Ask which family a photo, a vector or an indexed photo belongs to; see `Client.identify`."""
         stubs, deadline = self._start(timeout_s)
-        request = await self._build(photo, partial(self._requests.identify, photo, vector, entry_id, k))
-        await self._check_photo(request.query.photo, stubs, deadline)
+        packed = await self._pack(photo, stubs, deadline)
+        request = self._requests.identify(packed, vector, entry_id, k)
         return parse_identification(await self._call(stubs.search.Identify, request, deadline))
 
     async def neighbors(
@@ -102,8 +105,8 @@ class AsyncClient:
     ) -> "Neighbors":
         """Find the *k* indexed photos most like a photo, a vector or an indexed photo; see `Client.neighbors`."""
         stubs, deadline = self._start(timeout_s)
-        request = await self._build(photo, partial(self._requests.neighbors, photo, vector, entry_id, k))
-        await self._check_photo(request.query.photo, stubs, deadline)
+        packed = await self._pack(photo, stubs, deadline)
+        request = self._requests.neighbors(packed, vector, entry_id, k)
         return parse_neighbors(await self._call(stubs.search.SearchNeighbors, request, deadline))
 
     async def embed(
@@ -111,8 +114,8 @@ class AsyncClient:
     ) -> "Embedding":
         """Turn a photo into a unit vector, or fetch the stored one of an indexed photo; see `Client.embed`."""
         stubs, deadline = self._start(timeout_s)
-        request = await self._build(photo, partial(self._requests.embed, photo, entry_id))
-        await self._check_photo(request.photo, stubs, deadline)
+        packed = await self._pack(photo, stubs, deadline)
+        request = self._requests.embed(packed, entry_id)
         return parse_embedding(await self._call(stubs.embedding.Embed, request, deadline))
 
     async def families(self, *, timeout_s: float | None = None) -> "Families":
@@ -137,14 +140,15 @@ class AsyncClient:
             self._stubs = _Stubs(self._config)
         return self._stubs, Deadline.after(self._config.timeout_s if timeout_s is None else timeout_s)
 
-    async def _build(self, photo: "PhotoSource | None", build: "Callable[[], Request]") -> Request:
-        # Reading a photo's file may block; vectors needn't pay for a thread.
-        return build() if photo is None else await asyncio.to_thread(build)
-
-    async def _check_photo(self, photo: bytes, stubs: _Stubs, deadline: Deadline) -> None:
-        if len(photo) > self._photo_limit_bytes:
-            self._photo_limit_bytes = (await self._read_status(stubs, deadline)).limits.max_photo_bytes
-            check_photo_size(photo, self._photo_limit_bytes)
+    async def _pack(self, photo: "PhotoSource | None", stubs: _Stubs, deadline: Deadline) -> bytes | None:
+        if photo is None:
+            return None
+        # Reading a photo's file may block, and shrinking it takes a while.
+        opened = await asyncio.to_thread(open_photo, photo)
+        if self._intake.needs_status(opened):
+            self._intake.learn(await self._read_status(stubs, deadline))
+        pack = self._intake.pack
+        return pack(opened) if self._intake.is_quick(opened) else await asyncio.to_thread(pack, opened)
 
     async def _read_status(self, stubs: _Stubs, deadline: Deadline) -> "Status":
         return parse_status(await self._call(stubs.index.GetStatus, self._requests.status(), deadline))

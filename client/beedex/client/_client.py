@@ -8,6 +8,8 @@ import grpc
 from beedex.client._channel import DEFAULT_ATTEMPTS, DEFAULT_TARGET, DEFAULT_TIMEOUT_S, ChannelConfig, Deadline
 from beedex.client._errors import ClosedClientError
 from beedex.client._failures import translate_failure
+from beedex.client._intake import PhotoIntake
+from beedex.client._photos import open_photo
 from beedex.client._replies import (
     parse_embedding,
     parse_families,
@@ -15,7 +17,7 @@ from beedex.client._replies import (
     parse_neighbors,
     parse_status,
 )
-from beedex.client._requests import ASSUMED_PHOTO_LIMIT_BYTES, DEFAULT_K, RequestBuilder, check_photo_size
+from beedex.client._requests import DEFAULT_K, RequestBuilder
 from beedex.v1 import embedding_pb2_grpc, index_pb2_grpc, search_pb2_grpc
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class Client:
         attempts: how often a call is tried while the server is UNAVAILABLE, from 1 (no retry) to 5, all within the
             deadline.
         expected_fingerprint: the embedder that is relied on; a server with another one answers `PreconditionError`.
+        shrink: bring large photos to the size that the embedder looks at before they travel, where Pillow is
+            installed (`pip install 'beedex[photos]'`). What the embedder sees is the same.
 
     Example:
         >>> with Client("127.0.0.1:50051") as client:  # doctest: +SKIP
@@ -55,11 +59,12 @@ class Client:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         attempts: int = DEFAULT_ATTEMPTS,
         expected_fingerprint: str | None = None,
+        shrink: bool = True,
     ) -> None:
         self._closed = True
         self._config = ChannelConfig(target=target, timeout_s=timeout_s, attempts=attempts)
         self._requests = RequestBuilder(expected_fingerprint=expected_fingerprint)
-        self._photo_limit_bytes = ASSUMED_PHOTO_LIMIT_BYTES
+        self._intake = PhotoIntake(shrink=shrink)
         self._channel = grpc.insecure_channel(target, options=self._config.options())
         self._closed = False
         self._embedding = embedding_pb2_grpc.EmbeddingServiceStub(self._channel)
@@ -78,7 +83,8 @@ class Client:
         """Ask which family a photo, a vector or an indexed photo belongs to; give exactly one of the three.
 
         Args:
-            photo: a path, the bytes of an image file, or a file open in binary mode.
+            photo: a path, the bytes of an image file, a file open in binary mode, pixels as an array of uint8 of shape
+                (H, W), (H, W, 3) or (H, W, 4), or a PIL image, of which an EXIF orientation that it carries is applied.
             vector: (D,) of the server's embedder; an `Embedding` is also checked to be of that embedder.
             entry_id: an indexed photo; it is decided without its own vote.
             k: how many neighbors to show, at least 1; it doesn't change the verdict.
@@ -88,8 +94,7 @@ class Client:
             ClientError: see the tree in `beedex.client`.
         """
         deadline = self._start(timeout_s)
-        request = self._requests.identify(photo, vector, entry_id, k)
-        self._check_photo(request.query.photo, deadline)
+        request = self._requests.identify(self._pack(photo, deadline), vector, entry_id, k)
         return parse_identification(self._call(self._search.Identify, request, deadline))
 
     def neighbors(
@@ -114,8 +119,7 @@ class Client:
             ClientError: see the tree in `beedex.client`.
         """
         deadline = self._start(timeout_s)
-        request = self._requests.neighbors(photo, vector, entry_id, k)
-        self._check_photo(request.query.photo, deadline)
+        request = self._requests.neighbors(self._pack(photo, deadline), vector, entry_id, k)
         return parse_neighbors(self._call(self._search.SearchNeighbors, request, deadline))
 
     def embed(
@@ -132,8 +136,7 @@ class Client:
             ClientError: see the tree in `beedex.client`.
         """
         deadline = self._start(timeout_s)
-        request = self._requests.embed(photo, entry_id)
-        self._check_photo(request.photo, deadline)
+        request = self._requests.embed(self._pack(photo, deadline), entry_id)
         return parse_embedding(self._call(self._embedding.Embed, request, deadline))
 
     def families(self, *, timeout_s: float | None = None) -> "Families":
@@ -156,10 +159,13 @@ class Client:
             raise ClosedClientError
         return Deadline.after(self._config.timeout_s if timeout_s is None else timeout_s)
 
-    def _check_photo(self, photo: bytes, deadline: Deadline) -> None:
-        if len(photo) > self._photo_limit_bytes:
-            self._photo_limit_bytes = self._read_status(deadline).limits.max_photo_bytes
-            check_photo_size(photo, self._photo_limit_bytes)
+    def _pack(self, photo: "PhotoSource | None", deadline: Deadline) -> bytes | None:
+        if photo is None:
+            return None
+        opened = open_photo(photo)
+        if self._intake.needs_status(opened):
+            self._intake.learn(self._read_status(deadline))
+        return self._intake.pack(opened)
 
     def _read_status(self, deadline: Deadline) -> "Status":
         return parse_status(self._call(self._index.GetStatus, self._requests.status(), deadline))

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from beedex.client._errors import PhotoError
 from beedex.client._photos import PhotoSource, read_photo
 from beedex.client._results import Embedding
 from beedex.v1 import embedding_pb2, index_pb2, search_pb2, types_pb2
@@ -11,14 +10,10 @@ from beedex.v1 import embedding_pb2, index_pb2, search_pb2, types_pb2
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-__all__ = ["ASSUMED_PHOTO_LIMIT_BYTES", "DEFAULT_K", "RequestBuilder", "check_photo_size"]
+__all__ = ["DEFAULT_K", "RequestBuilder"]
 
 # How many neighbors are shown unless the caller says: a screenful.
 DEFAULT_K = 10
-
-# Photos up to this size are sent without asking the server for its limit first: a server's largest message has this
-# much room beyond its photo limit, so even a stricter one answers such a photo with a proper error.
-ASSUMED_PHOTO_LIMIT_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,18 +92,3 @@ def _pack_vector(vector: "ArrayLike | Embedding") -> types_pb2.Vector:
             "make one call for each row"
         )
     return types_pb2.Vector(values=numbers.tobytes(), dimension=len(numbers))
-
-
-def check_photo_size(photo: bytes, limit_bytes: int) -> None:
-    """Refuse a photo that the server would refuse, before it travels.
-
-    Raises:
-        PhotoError: it is larger (reason TOO_MANY_BYTES, as the server says).
-    """
-    if len(photo) > limit_bytes:
-        raise PhotoError(
-            f"the photo is too large: expected at most {limit_bytes} bytes (the server's limit), "
-            f"received {len(photo)}; save it smaller, the embedder looks at 299 x 299 pixels",
-            reason="TOO_MANY_BYTES",
-            details={"limit_bytes": str(limit_bytes), "size_bytes": str(len(photo))},
-        )
