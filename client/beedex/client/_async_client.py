@@ -19,6 +19,7 @@ from beedex.client._replies import (
     parse_status,
 )
 from beedex.client._requests import DEFAULT_K, RequestBuilder
+from beedex.client._thumbnails import Thumbnails
 from beedex.v1 import embedding_pb2_grpc, index_pb2_grpc, search_pb2_grpc
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class AsyncClient:
         self._config = ChannelConfig(target=target, timeout_s=timeout_s, attempts=attempts)
         self._requests = RequestBuilder(expected_fingerprint=expected_fingerprint)
         self._intake = PhotoIntake(shrink=shrink)
+        self._thumbnails = Thumbnails(self._config)
 
     async def identify(
         self,
@@ -92,7 +94,8 @@ class AsyncClient:
         stubs, deadline = self._start(timeout_s)
         packed = await self._pack(photo, stubs, deadline)
         request = self._requests.identify(packed, vector, entry_id, k)
-        return parse_identification(await self._call(stubs.search.Identify, request, deadline))
+        reply = await self._call(stubs.search.Identify, request, deadline)
+        return parse_identification(reply, thumbnails=self._thumbnails)
 
     async def neighbors(
         self,
@@ -107,7 +110,8 @@ class AsyncClient:
         stubs, deadline = self._start(timeout_s)
         packed = await self._pack(photo, stubs, deadline)
         request = self._requests.neighbors(packed, vector, entry_id, k)
-        return parse_neighbors(await self._call(stubs.search.SearchNeighbors, request, deadline))
+        reply = await self._call(stubs.search.SearchNeighbors, request, deadline)
+        return parse_neighbors(reply, thumbnails=self._thumbnails)
 
     async def embed(
         self, photo: "PhotoSource | None" = None, *, entry_id: str | None = None, timeout_s: float | None = None

@@ -18,6 +18,7 @@ from beedex.client._replies import (
     parse_status,
 )
 from beedex.client._requests import DEFAULT_K, RequestBuilder
+from beedex.client._thumbnails import Thumbnails
 from beedex.v1 import embedding_pb2_grpc, index_pb2_grpc, search_pb2_grpc
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Client:
         self._config = ChannelConfig(target=target, timeout_s=timeout_s, attempts=attempts)
         self._requests = RequestBuilder(expected_fingerprint=expected_fingerprint)
         self._intake = PhotoIntake(shrink=shrink)
+        self._thumbnails = Thumbnails(self._config)
         self._channel = grpc.insecure_channel(target, options=self._config.options())
         self._closed = False
         self._embedding = embedding_pb2_grpc.EmbeddingServiceStub(self._channel)
@@ -95,7 +97,8 @@ class Client:
         """
         deadline = self._start(timeout_s)
         request = self._requests.identify(self._pack(photo, deadline), vector, entry_id, k)
-        return parse_identification(self._call(self._search.Identify, request, deadline))
+        reply = self._call(self._search.Identify, request, deadline)
+        return parse_identification(reply, thumbnails=self._thumbnails)
 
     def neighbors(
         self,
@@ -120,7 +123,8 @@ class Client:
         """
         deadline = self._start(timeout_s)
         request = self._requests.neighbors(self._pack(photo, deadline), vector, entry_id, k)
-        return parse_neighbors(self._call(self._search.SearchNeighbors, request, deadline))
+        reply = self._call(self._search.SearchNeighbors, request, deadline)
+        return parse_neighbors(reply, thumbnails=self._thumbnails)
 
     def embed(
         self, photo: "PhotoSource | None" = None, *, entry_id: str | None = None, timeout_s: float | None = None

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from types import MappingProxyType
 
 from beedex.client._errors import UnsupportedError
+from beedex.client._result import illustrate
 from beedex.client._results import (
     Embedding,
     Families,
@@ -16,6 +17,7 @@ from beedex.client._results import (
     Status,
     Verdict,
 )
+from beedex.client._thumbnails import Thumbnails
 from beedex.v1 import embedding_pb2, index_pb2, search_pb2, types_pb2
 
 __all__ = ["parse_embedding", "parse_families", "parse_identification", "parse_neighbors", "parse_status"]
@@ -29,8 +31,15 @@ _VERDICTS = MappingProxyType(
 )
 
 
-def parse_identification(reply: search_pb2.IdentifyResponse, *, request_id: str = "") -> Identification:
+def parse_identification(
+    reply: search_pb2.IdentifyResponse, *, request_id: str = "", thumbnails: Thumbnails | None = None
+) -> Identification:
     """Read the answer to Identify.
+
+    Args:
+        reply: the message.
+        request_id: the call's.
+        thumbnails: where the photos of its neighbors are.
 
     Raises:
         UnsupportedError: the verdict is one that this client doesn't know.
@@ -41,7 +50,7 @@ def parse_identification(reply: search_pb2.IdentifyResponse, *, request_id: str 
             f"the server's verdict is not one this client knows: expected {', '.join(Verdict)}, "
             f"received number {reply.verdict}; update beedex"
         )
-    return Identification(
+    answer = Identification(
         verdict=verdict,
         family=reply.family or None,
         probability=reply.probability,
@@ -51,16 +60,19 @@ def parse_identification(reply: search_pb2.IdentifyResponse, *, request_id: str 
             FamilyScore(family=score.family, probability=score.probability, similarity=score.similarity)
             for score in reply.families
         ),
-        neighbors=_parse_neighbors(reply.neighbors, reply.origin, request_id),
+        neighbors=illustrate(_parse_neighbors(reply.neighbors, reply.origin, request_id), thumbnails),
         fingerprint=reply.origin.fingerprint,
         snapshot=reply.origin.snapshot,
         request_id=request_id,
     )
+    return illustrate(answer, thumbnails)
 
 
-def parse_neighbors(reply: search_pb2.SearchNeighborsResponse, *, request_id: str = "") -> Neighbors:
-    """Read the answer to SearchNeighbors."""
-    return _parse_neighbors(reply.neighbors, reply.origin, request_id)
+def parse_neighbors(
+    reply: search_pb2.SearchNeighborsResponse, *, request_id: str = "", thumbnails: Thumbnails | None = None
+) -> Neighbors:
+    """Read the answer to SearchNeighbors; arguments as for `parse_identification`."""
+    return illustrate(_parse_neighbors(reply.neighbors, reply.origin, request_id), thumbnails)
 
 
 def parse_embedding(reply: embedding_pb2.EmbedResponse, *, request_id: str = "") -> Embedding:

@@ -3,15 +3,19 @@
 The client imports numpy only when a vector is at hand: it costs as much time as all of grpc.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from beedex.client._result import Answer, Result
 from beedex.client._rows import Rows
+from beedex.client._status import Limits, Status
+from beedex.client._tables import tabulate
+from beedex.client._wording import enumerate_few, quote, write_number
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import DTypeLike, NDArray
 
 __all__ = [
@@ -36,7 +40,7 @@ class Verdict(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class FamilyScore(Result):
     """One family's part in an identification.
 
@@ -51,7 +55,7 @@ class FamilyScore(Result):
     similarity: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Neighbor(Result):
     """An indexed photo that is like the query. Texts are empty where the gallery says nothing.
 
@@ -78,14 +82,29 @@ class Neighbor(Result):
     credit: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Neighbors(Rows[Neighbor]):
     """The indexed photos most like the query: a sequence of `Neighbor`, nearest first."""
 
     ROWS_KEY: ClassVar[str] = "neighbors"
+    ROW_TYPE: ClassVar[type | None] = Neighbor
+
+    def to_numpy(self) -> "NDArray[np.float32]":
+        """Return the similarities: (K,) float32, falling."""
+        import numpy as np  # noqa: PLC0415 - see the module's docstring
+
+        return np.array([neighbor.similarity for neighbor in self.rows], np.float32)  # (K,)
+
+    def _write_row(self, row: Neighbor) -> str:
+        return f"{quote(row.family)} {write_number(row.similarity)}"
+
+    def _repr_html_(self) -> str:
+        from beedex.client._notebook import show_neighbors  # noqa: PLC0415 - only notebooks need it
+
+        return show_neighbors(self, self._fetch_thumbnails)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Identification(Answer):
     """The family of a photo, how sure that is, and what speaks for it.
 
@@ -107,8 +126,36 @@ class Identification(Answer):
     families: tuple[FamilyScore, ...]
     neighbors: Neighbors
 
+    def to_numpy(self) -> "NDArray[np.float64]":
+        """Return the probabilities of `families`: (F,) float64, falling; they sum to 1."""
+        import numpy as np  # noqa: PLC0415 - see the module's docstring
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+        return np.array([score.probability for score in self.families], np.float64)  # (F,)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a table of `families`: family, probability and similarity. `neighbors` has one of its own.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        return tabulate(self.families, [column.name for column in fields(FamilyScore)], self)
+
+    def __repr__(self) -> str:
+        named = [score for score in self.families if score.family in self.candidates]
+        told = " or ".join(f"{quote(score.family)} {write_number(score.probability)}" for score in named)
+        if not named:
+            told = f"likeliest {''.join(quote(score.family) for score in self.families[:1])} "
+            told += write_number(self.probability)
+        near = enumerate_few(map(self.neighbors._write_row, self.neighbors), len(self.neighbors))  # noqa: SLF001 - ours
+        return f"<Identification {self.verdict}: {told}; neighbors {near or 'none'}; {self._made_with}>"
+
+    def _repr_html_(self) -> str:
+        from beedex.client._notebook import show_identification  # noqa: PLC0415 - only notebooks need it
+
+        return show_identification(self, self._fetch_thumbnails)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False, eq=False)
 class Embedding(Answer):
     """A photo as a vector; `np.asarray(embedding)` is the vector.
 
@@ -118,13 +165,27 @@ class Embedding(Answer):
 
     vector: "NDArray[np.float32]"
 
+    def to_numpy(self) -> "NDArray[np.float32]":
+        """Return the vector: (D,) float32, read-only."""
+        return self.vector
+
+    def _identity(self) -> tuple[bytes, str, int]:
+        # Bit for bit, as a hash needs it.
+        return self.vector.tobytes(), self.fingerprint, self.snapshot
+
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Embedding):
-            return NotImplemented
-        return self.fingerprint == other.fingerprint and self.vector.tobytes() == other.vector.tobytes()
+        return self._identity() == other._identity() if isinstance(other, Embedding) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash((self.fingerprint, self.vector.tobytes()))
+        return hash(self._identity())
+
+    def __repr__(self) -> str:
+        numbers = enumerate_few(map(write_number, self.vector.tolist()), len(self.vector))
+        return f"<Embedding {self.vector.shape}: {numbers}; {self._made_with}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # By way of a function, since an array comes out of a pickle or a copy writable.
+        return _restore_embedding, (self.vector, self.fingerprint, self.snapshot, self.request_id)
 
     def __array__(self, dtype: "DTypeLike | None" = None, copy: bool | None = None) -> "NDArray[np.float32]":  # noqa: FBT001 - numpy's protocol
         import numpy as np  # noqa: PLC0415 - see the module's docstring
@@ -132,7 +193,12 @@ class Embedding(Answer):
         return np.array(self.vector, dtype=dtype, copy=copy)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+def _restore_embedding(vector: "NDArray[np.float32]", fingerprint: str, snapshot: int, request_id: str) -> Embedding:
+    vector.flags.writeable = False
+    return Embedding(vector=vector, fingerprint=fingerprint, snapshot=snapshot, request_id=request_id)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Family(Result):
     """A label of the index.
 
@@ -145,59 +211,18 @@ class Family(Result):
     entries: int
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Families(Rows[Family]):
     """The families of the index: a sequence of `Family`, by name."""
 
     ROWS_KEY: ClassVar[str] = "families"
+    ROW_TYPE: ClassVar[type | None] = Family
 
+    def to_numpy(self) -> "NDArray[np.int64]":
+        """Return how many entries each family has: (F,) int64."""
+        import numpy as np  # noqa: PLC0415 - see the module's docstring
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Limits(Result):
-    """What the server takes.
+        return np.array([family.entries for family in self.rows], np.int64)  # (F,)
 
-    Attributes:
-        max_photo_bytes: the largest photo file.
-        max_photo_pixels: the most pixels of a photo, width times height.
-        max_photo_side_px: the longest side of a photo.
-        photo_formats: such as JPEG.
-        max_k: the most neighbors of an answer.
-    """
-
-    max_photo_bytes: int
-    max_photo_pixels: int
-    max_photo_side_px: int
-    photo_formats: tuple[str, ...]
-    max_k: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Status(Answer):
-    """What a server has loaded.
-
-    Attributes:
-        server_version: of beedex.
-        dimension: D, the length of its vectors.
-        backbone: the network under the head.
-        weights: where the backbone's weights came from: imagenet, bundled, path or random.
-        weights_note: the same in words.
-        input_side_px: the longer side that every photo is brought to before it is embedded; 0 for a server that
-            doesn't say.
-        calibrated: whether verdicts rest on a calibration with held-out photos.
-        entries: how many photos are indexed.
-        families: how many families they have.
-        index_kind: how the index is searched.
-        limits: what the server takes.
-    """
-
-    server_version: str
-    dimension: int
-    backbone: str
-    weights: str
-    weights_note: str
-    input_side_px: int
-    calibrated: bool
-    entries: int
-    families: int
-    index_kind: str
-    limits: Limits
+    def _write_row(self, row: Family) -> str:
+        return f"{quote(row.name)} {row.entries}"

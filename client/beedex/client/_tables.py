@@ -1,0 +1,54 @@
+"""Results as tables of pandas and arrays of numpy, for a caller who has them."""
+
+from typing import TYPE_CHECKING, Any
+
+from beedex.client._result import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import ModuleType
+
+    import pandas as pd
+
+    from beedex.client._result import Answer
+
+__all__ = ["tabulate"]
+
+
+def tabulate(rows: "Iterable[object]", columns: "Sequence[str]", origin: "Answer") -> "pd.DataFrame":
+    """Return one row for each result, numbered from 0, with *columns* first.
+
+    What a row holds in turn, such as an outcome's entry, has columns named by both, with a dot between. What the answer
+    was made with is in the frame's `attrs`.
+
+    Raises:
+        ImportError: pandas is not installed.
+    """
+    pandas: Any = _import_pandas()
+    records = [_flatten(plain(row)) for row in rows]
+    names = list(dict.fromkeys([*columns, *(name for record in records for name in record)]))
+    frame: pd.DataFrame = pandas.DataFrame.from_records(records, columns=names)
+    frame.attrs.update(fingerprint=origin.fingerprint, snapshot=origin.snapshot, request_id=origin.request_id)
+    return frame
+
+
+def _flatten(record: dict[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            flat.update({f"{name}.{inner}": item for inner, item in value.items()})
+        else:
+            flat[name] = value
+    return flat
+
+
+def _import_pandas() -> "ModuleType":
+    try:
+        import pandas as pd  # noqa: PLC0415 - not among what the client needs, and half a second to load
+    except ImportError as error:
+        raise ImportError(
+            "to_pandas makes a table of pandas, which is not installed: pip install pandas, "
+            "or take the plain data of to_dict()",
+            name="pandas",
+        ) from error
+    return pd
