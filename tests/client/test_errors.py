@@ -108,6 +108,6 @@ def test_the_tree_is_the_one_that_the_docstring_draws():
         error for error in vars(beedex.client).values() if isinstance(error, type) and issubclass(error, Exception)
     ]
 
-    assert len(errors) == 14
+    assert len(errors) == 16
     for error in errors:
         assert error.__name__ in drawn

@@ -9,7 +9,7 @@
 
     ClientError
     ├── RequestError
-    │   ├── PhotoError, NotFoundError, PreconditionError, AccessError, UnsupportedError
+    │   ├── PhotoError, NotFoundError, PreconditionError, AccessError, CredentialsError, UnsupportedError
     └── ServiceError
         └── UnavailableError, BusyError, DeadlineError, CallCancelledError, ServerFaultError
 """
@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING
 
 from beedex.client._async_client import AsyncClient
 from beedex.client._client import Client
+from beedex.client._credentials import Tls, TokenSource
 from beedex.client._errors import (
     AccessError,
     BusyError,
     CallCancelledError,
     ClientError,
     ClosedClientError,
+    CredentialsError,
     DeadlineError,
+    MisplacedClientError,
     NotFoundError,
     PhotoError,
     PreconditionError,
@@ -59,6 +62,7 @@ __all__ = [
     "Client",
     "ClientError",
     "ClosedClientError",
+    "CredentialsError",
     "DeadlineError",
     "Embedding",
     "Families",
@@ -66,6 +70,7 @@ __all__ = [
     "FamilyScore",
     "Identification",
     "Limits",
+    "MisplacedClientError",
     "Neighbor",
     "Neighbors",
     "NotFoundError",
@@ -76,6 +81,8 @@ __all__ = [
     "ServerFaultError",
     "ServiceError",
     "Status",
+    "Tls",
+    "TokenSource",
     "UnavailableError",
     "UnsupportedError",
     "Verdict",

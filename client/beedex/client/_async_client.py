@@ -2,84 +2,63 @@
 
 import asyncio
 import warnings
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from typing import TYPE_CHECKING, Self, TypeVar
 
-import grpc
-
-from beedex.client._channel import DEFAULT_ATTEMPTS, DEFAULT_TARGET, DEFAULT_TIMEOUT_S, ChannelConfig, Deadline
-from beedex.client._errors import ClosedClientError
-from beedex.client._failures import translate_failure
-from beedex.client._intake import PhotoIntake
+from beedex.client._async_connection import AsyncConnection
+from beedex.client._async_streams import relay_in_tasks
+from beedex.client._deadline import Deadline
+from beedex.client._face import BUILD_TIMEOUT_S, DEFAULT_IN_FLIGHT, Face
+from beedex.client._index_replies import parse_news
+from beedex.client._methods import GET_PHOTO, REBUILD
 from beedex.client._photos import open_photo
-from beedex.client._replies import (
-    parse_embedding,
-    parse_families,
-    parse_identification,
-    parse_neighbors,
-    parse_status,
-)
-from beedex.client._requests import DEFAULT_K, RequestBuilder
-from beedex.client._thumbnails import Thumbnails
-from beedex.v1 import embedding_pb2_grpc, index_pb2_grpc, search_pb2_grpc
+from beedex.client._relay import UNUSABLE, explain_unusable, require_many
+from beedex.client._requests import DEFAULT_K
+from beedex.client._stored_photos import PhotoAssembly
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from google.protobuf.message import Message
     from numpy.typing import ArrayLike
 
+    from beedex.client._calls import Call, StreamCall
+    from beedex.client._channel import ChannelConfig
+    from beedex.client._entries import EntryOutcomes, EntryToUpsert
+    from beedex.client._errors import ClientError
+    from beedex.client._outcomes import Outcome
     from beedex.client._photos import PhotoSource
+    from beedex.client._rebuilds import RebuildProgress, RebuildSummary
     from beedex.client._results import Embedding, Families, Identification, Neighbors, Status
+    from beedex.client._snapshots import Activation, Snapshots
+    from beedex.client._stored_photos import StoredPhoto
 
 __all__ = ["AsyncClient"]
 
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
+Request = TypeVar("Request", bound="Message")
+Reply = TypeVar("Reply", bound="Message")
+Result = TypeVar("Result")
 
 
-class _Stubs:
-    """The channel and what is called through it."""
-
-    def __init__(self, config: ChannelConfig) -> None:
-        self.channel = grpc.aio.insecure_channel(config.target, options=config.options())
-        self.embedding = embedding_pb2_grpc.EmbeddingServiceStub(self.channel)
-        self.search = search_pb2_grpc.SearchServiceStub(self.channel)
-        self.index = index_pb2_grpc.IndexServiceStub(self.channel)
-
-
-class AsyncClient:
+class AsyncClient(Face[AsyncConnection]):
     """A connection to a beedex server, for one event loop.
 
     Args:
-        target: HOST:PORT of the server.
+        target: as for `Client`, and so are all others.
         timeout_s: the deadline of a call that names none, in seconds.
-        attempts: how often a call is tried while the server is UNAVAILABLE, from 1 (no retry) to 5, all within the
-            deadline.
-        expected_fingerprint: the embedder that is relied on; a server with another one answers `PreconditionError`.
-        shrink: bring large photos to the size that the embedder looks at before they travel, where Pillow is
-            installed (`pip install 'beedex[photos]'`). What the embedder sees is the same.
+        attempts: how often a call is tried, from 1 (no retry) to 5.
+        tls: how the connection is encrypted; None for not at all.
+        token: what the server knows the caller by.
+        allow_insecure_token: let the token travel unencrypted beyond this machine.
+        expected_fingerprint: the embedder that is relied on.
+        expected_snapshot: the version of the index that is relied on.
+        shrink: bring large photos to the size that the embedder looks at before they travel.
 
     Example:
         >>> async with AsyncClient("127.0.0.1:50051") as client:  # doctest: +SKIP
         ...     (await client.identify("bee.jpg")).family
         'mason'
     """
-
-    def __init__(
-        self,
-        target: str = DEFAULT_TARGET,
-        *,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-        attempts: int = DEFAULT_ATTEMPTS,
-        expected_fingerprint: str | None = None,
-        shrink: bool = True,
-    ) -> None:
-        self._closed = False
-        # Made by the first call: a channel belongs to the event loop that runs when it is made.
-        self._stubs: _Stubs | None = None
-        self._config = ChannelConfig(target=target, timeout_s=timeout_s, attempts=attempts)
-        self._requests = RequestBuilder(expected_fingerprint=expected_fingerprint)
-        self._intake = PhotoIntake(shrink=shrink)
-        self._thumbnails = Thumbnails(self._config)
 
     async def identify(
         self,
@@ -91,11 +70,34 @@ class AsyncClient:
         timeout_s: float | None = None,
     ) -> "Identification":
         """Ask which family a photo, a vector or an indexed photo belongs to; see `Client.identify`."""
-        stubs, deadline = self._start(timeout_s)
-        packed = await self._pack(photo, stubs, deadline)
-        request = self._requests.identify(packed, vector, entry_id, k)
-        reply = await self._call(stubs.search.Identify, request, deadline)
-        return parse_identification(reply, thumbnails=self._thumbnails)
+        return await self._run(self._calls.identify(photo, vector, entry_id, k), timeout_s)
+
+    def identify_many(
+        self,
+        photos: "Iterable[PhotoSource] | AsyncIterable[PhotoSource]",
+        *,
+        k: int = DEFAULT_K,
+        in_flight: int = DEFAULT_IN_FLIGHT,
+        timeout_s: float | None = None,
+    ) -> "AsyncGenerator[Outcome[Identification], None]":
+        """Ask which family each of many photos belongs to; see `Client.identify_many`.
+
+        Args:
+            photos: any iterable. One that has to wait for its photos should be asynchronous: an ordinary one is read in
+                the event loop.
+            k: as for `identify`.
+            in_flight: how many photos may have been read whose outcome was not taken yet, at least 1.
+            timeout_s: how long one photo may take from when it was read to its answer, in seconds.
+
+        Returns:
+            an async generator. Who leaves its loop early closes it with `contextlib.aclosing`, or leaves that to the
+            event loop.
+
+        Example:
+            >>> async for outcome in client.identify_many(["a.jpg", "b.jpg"]):  # doctest: +SKIP
+            ...     print(outcome.photo, outcome.error or outcome.result.family)
+        """
+        return self._relay(self._calls.identify_many(k), photos, in_flight, timeout_s)
 
     async def neighbors(
         self,
@@ -104,72 +106,124 @@ class AsyncClient:
         vector: "ArrayLike | Embedding | None" = None,
         entry_id: str | None = None,
         k: int = DEFAULT_K,
+        families: Iterable[str] = (),
         timeout_s: float | None = None,
     ) -> "Neighbors":
         """Find the *k* indexed photos most like a photo, a vector or an indexed photo; see `Client.neighbors`."""
-        stubs, deadline = self._start(timeout_s)
-        packed = await self._pack(photo, stubs, deadline)
-        request = self._requests.neighbors(packed, vector, entry_id, k)
-        reply = await self._call(stubs.search.SearchNeighbors, request, deadline)
-        return parse_neighbors(reply, thumbnails=self._thumbnails)
+        return await self._run(self._calls.neighbors(photo, vector, entry_id, k, families), timeout_s)
 
     async def embed(
         self, photo: "PhotoSource | None" = None, *, entry_id: str | None = None, timeout_s: float | None = None
     ) -> "Embedding":
         """Turn a photo into a unit vector, or fetch the stored one of an indexed photo; see `Client.embed`."""
-        stubs, deadline = self._start(timeout_s)
-        packed = await self._pack(photo, stubs, deadline)
-        request = self._requests.embed(packed, entry_id)
-        return parse_embedding(await self._call(stubs.embedding.Embed, request, deadline))
+        return await self._run(self._calls.embed(photo, entry_id), timeout_s)
+
+    def embed_many(
+        self,
+        photos: "Iterable[PhotoSource] | AsyncIterable[PhotoSource]",
+        *,
+        in_flight: int = DEFAULT_IN_FLIGHT,
+        timeout_s: float | None = None,
+    ) -> "AsyncGenerator[Outcome[Embedding], None]":
+        """Turn many photos into unit vectors; all is as for `identify_many`."""
+        return self._relay(self._calls.embed_many(), photos, in_flight, timeout_s)
 
     async def families(self, *, timeout_s: float | None = None) -> "Families":
         """List the families of the index, by name."""
-        stubs, deadline = self._start(timeout_s)
-        return parse_families(await self._call(stubs.search.ListFamilies, self._requests.families(), deadline))
+        return await self._run(self._calls.families(), timeout_s)
+
+    async def photo(
+        self, entry_id: str, *, max_side_px: int | None = None, timeout_s: float | None = None
+    ) -> "StoredPhoto":
+        """Fetch an indexed photo, as its file is or shrunk; see `Client.photo`."""
+        deadline = self._connection.start(timeout_s)
+        assembly = PhotoAssembly()
+        request = self._calls.requests.photo(entry_id, max_side_px)
+        async with await self._connection.open(GET_PHOTO, request, deadline) as parts:
+            async for part in parts:
+                assembly.add(part)
+            return assembly.finish(request_id=parts.request_id)
 
     async def status(self, *, timeout_s: float | None = None) -> "Status":
         """Ask what the server has loaded and what it takes."""
-        return await self._read_status(*self._start(timeout_s))
+        return await self._run(self._calls.status(), timeout_s)
+
+    async def upsert(self, entries: "Iterable[EntryToUpsert]", *, timeout_s: float | None = None) -> "EntryOutcomes":
+        """Put photos into the index, or change what it says of indexed ones; see `Client.upsert`."""
+        return await self._run(self._calls.upsert(entries), timeout_s)
+
+    async def delete(self, entry_ids: Iterable[str], *, timeout_s: float | None = None) -> "EntryOutcomes":
+        """Take entries out of the index, each alone; see `Client.delete`."""
+        return await self._run(self._calls.delete(entry_ids), timeout_s)
+
+    def rebuild(self, *, timeout_s: float | None = None) -> "AsyncGenerator[RebuildProgress | RebuildSummary, None]":
+        """Bring the index up to date with the server's gallery, and have the result served; see `Client.rebuild`.
+
+        Example:
+            >>> async for news in client.rebuild():  # doctest: +SKIP
+            ...     print(news)
+        """
+        return self._follow_build(self._connection.start(BUILD_TIMEOUT_S if timeout_s is None else timeout_s))
+
+    async def snapshots(self, *, timeout_s: float | None = None) -> "Snapshots":
+        """List the snapshots that can be activated, oldest first."""
+        return await self._run(self._calls.snapshots(), timeout_s)
+
+    async def activate(self, version: int, *, timeout_s: float | None = None) -> "Activation":
+        """Have another snapshot served, here and by every server of the same index; this takes the role admin."""
+        return await self._run(self._calls.activate(version), timeout_s)
+
+    async def rollback(self, *, timeout_s: float | None = None) -> "Activation":
+        """Have the snapshot before the current one served again; this takes the role admin."""
+        return await self._run(self._calls.rollback(), timeout_s)
 
     async def close(self) -> None:
         """Close the connection; calls still running are cancelled."""
-        self._closed = True
-        if self._stubs is not None:
-            await self._stubs.channel.close()
+        await self._connection.close()
 
-    def _start(self, timeout_s: float | None) -> tuple[_Stubs, Deadline]:
-        if self._closed:
-            raise ClosedClientError
-        if self._stubs is None:
-            self._stubs = _Stubs(self._config)
-        return self._stubs, Deadline.after(self._config.timeout_s if timeout_s is None else timeout_s)
+    def _connect(self, config: "ChannelConfig") -> AsyncConnection:
+        return AsyncConnection(config)
 
-    async def _pack(self, photo: "PhotoSource | None", stubs: _Stubs, deadline: Deadline) -> bytes | None:
-        if photo is None:
-            return None
+    async def _run(self, call: "Call[Request, Reply, Result]", timeout_s: float | None) -> Result:
+        return await self._make(call, self._connection.start(timeout_s))
+
+    async def _make(self, call: "Call[Request, Reply, Result]", deadline: Deadline) -> Result:
+        photos = [await self._pack(photo, deadline, shrink=call.shrink) for photo in call.photos]
+        reply, request_id = await self._connection.call(call.method, call.build(photos), deadline)
+        return call.parse(reply, request_id=request_id)
+
+    async def _pack(self, photo: "PhotoSource", deadline: Deadline, *, shrink: bool = True) -> bytes:
         # Reading a photo's file may block, and shrinking it takes a while.
         opened = await asyncio.to_thread(open_photo, photo)
         if self._intake.needs_status(opened):
-            self._intake.learn(await self._read_status(stubs, deadline))
-        pack = self._intake.pack
-        return pack(opened) if self._intake.is_quick(opened) else await asyncio.to_thread(pack, opened)
+            self._intake.learn(await self._make(self._calls.status(), deadline))
+        if self._intake.is_quick(opened):
+            return self._intake.pack(opened, shrink=shrink)
+        return await asyncio.to_thread(self._intake.pack, opened, shrink=shrink)
 
-    async def _read_status(self, stubs: _Stubs, deadline: Deadline) -> "Status":
-        return parse_status(await self._call(stubs.index.GetStatus, self._requests.status(), deadline))
+    def _relay(
+        self,
+        call: "StreamCall[Request, Reply, Result]",
+        photos: "Iterable[PhotoSource] | AsyncIterable[PhotoSource]",
+        in_flight: int,
+        timeout_s: float | None,
+    ) -> "AsyncGenerator[Outcome[Result], None]":
+        require_many(photos)
+        limit_s = self._connection.start(timeout_s).timeout_s
 
-    async def _call(
-        self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Reply]", request: Request, deadline: Deadline
-    ) -> Reply:
-        try:
-            return await method(request, timeout=deadline.remaining_s())
-        except grpc.RpcError as failure:
-            raise translate_failure(failure, target=self._config.target, timeout_s=deadline.timeout_s) from failure
-        except grpc.aio.UsageError as failure:
-            # What grpc raises when another task closed the channel.
-            raise ClosedClientError from failure
+        async def pack(photo: "PhotoSource") -> "bytes | ClientError":
+            try:
+                return await self._pack(photo, Deadline.after(limit_s))
+            except UNUSABLE as error:
+                return explain_unusable(error)
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._config.target}{' closed' if self._closed else ''}>"
+        relay = self._plan_relay(call, in_flight, limit_s)
+        return relay_in_tasks(relay, self._connection, call.method, photos, pack)
+
+    async def _follow_build(self, deadline: Deadline) -> "AsyncGenerator[RebuildProgress | RebuildSummary, None]":
+        async with await self._connection.open(REBUILD, self._calls.requests.rebuild(), deadline) as news:
+            async for item in news:
+                yield parse_news(item, request_id=news.request_id)
 
     async def __aenter__(self) -> Self:
         return self
@@ -180,5 +234,6 @@ class AsyncClient:
         await self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_stubs", None) is not None and not self._closed:
+        connection = getattr(self, "_connection", None)
+        if connection is not None and connection.is_open:
             warnings.warn(f"{self!r} was never closed; use `async with`", ResourceWarning, stacklevel=2, source=self)

@@ -1,11 +1,14 @@
-"""How a client is connected: address, deadline, retries, keepalive."""
+"""How a client is connected: address, encryption, token, deadline, retries, keepalive."""
 
+import ipaddress
 import json
-import time
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field
 
-__all__ = ["DEFAULT_ATTEMPTS", "DEFAULT_TARGET", "DEFAULT_TIMEOUT_S", "ChannelConfig", "Deadline"]
+from beedex.client._credentials import Tls, TokenSource
+from beedex.client._deadline import Deadline
+from beedex.client._methods import METHODS
+
+__all__ = ["DEFAULT_ATTEMPTS", "DEFAULT_TARGET", "DEFAULT_TIMEOUT_S", "ChannelConfig", "Deadline", "is_loopback"]
 
 # Where `beedex serve` listens unless it is told otherwise.
 DEFAULT_TARGET = "127.0.0.1:50051"
@@ -27,7 +30,9 @@ PING_INTERVAL_MS = 30_000
 FIRST_RECONNECT_MS = 100
 LAST_RECONNECT_MS = 5_000
 
-_LOOPBACK_HOSTS = ("127.", "localhost", "[::1]", "unix:")
+# gRPC repeats no request that is larger than this, and its default of 256 KiB is smaller than most photos. It keeps
+# the bytes that it sends anyway, so this costs nothing but that they stay until there is an answer.
+REPEATABLE_BYTES = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,14 +40,21 @@ class ChannelConfig:
     """How a client is connected.
 
     Attributes:
-        target: HOST:PORT of the server.
+        target: HOST:PORT of the server, or another name that gRPC can resolve.
         timeout_s: the deadline of a call that names none, in seconds, above 0. There always is a deadline.
-        attempts: how often a call is tried while the server is UNAVAILABLE, from 1 (no retry) to 5.
+        attempts: how often a call is made while the server is UNAVAILABLE or busy, from 1 (no retry) to 5.
+        tls: how it is encrypted; None for not at all.
+        token: what the server knows the caller by; None for none.
+        allow_insecure_token: whether the token may travel unencrypted beyond this machine.
     """
 
     target: str = DEFAULT_TARGET
     timeout_s: float = DEFAULT_TIMEOUT_S
     attempts: int = DEFAULT_ATTEMPTS
+    tls: Tls | None = None
+    # A secret, or the way to one.
+    token: TokenSource | None = field(default=None, repr=False)
+    allow_insecure_token: bool = False
 
     def __post_init__(self) -> None:
         Deadline.after(self.timeout_s)
@@ -50,55 +62,73 @@ class ChannelConfig:
             raise ValueError(
                 f"attempts must be from 1 (no retry) to {MOST_ATTEMPTS}, received attempts={self.attempts}"
             )
+        is_exposed = self.token is not None and self.tls is None and not is_loopback(self.target)
+        if is_exposed and not self.allow_insecure_token:
+            raise ValueError(
+                f"a token for {self.target} would travel where others can read it: expected an encrypted connection or "
+                "a target on this machine; pass tls=Tls(), or allow_insecure_token=True if the network is trusted"
+            )
 
-    def options(self) -> list[tuple[str, str | int]]:
-        """Return the channel's options for grpc."""
+    def options(self, *, retry: bool = True) -> list[tuple[str, str | int]]:
+        """Return the channel's options for grpc.
+
+        Args:
+            retry: False for a channel whose calls are made once.
+        """
+        attempts = self.attempts if retry else 1
         options: list[tuple[str, str | int]] = [
-            ("grpc.enable_retries", int(self.attempts > 1)),
-            ("grpc.service_config", json.dumps(self._service_config())),
+            ("grpc.enable_retries", int(attempts > 1)),
+            ("grpc.service_config", json.dumps(_describe_service(attempts))),
+            ("grpc.per_rpc_retry_buffer_size", REPEATABLE_BYTES),
             ("grpc.keepalive_time_ms", PING_INTERVAL_MS),
             ("grpc.initial_reconnect_backoff_ms", FIRST_RECONNECT_MS),
             ("grpc.max_reconnect_backoff_ms", LAST_RECONNECT_MS),
             # One connection a client: closing the client closes it.
             ("grpc.use_local_subchannel_pool", 1),
         ]
-        if self.target.startswith(_LOOPBACK_HOSTS):
+        if is_loopback(self.target):
             # An http_proxy in the environment would otherwise be asked for this very machine.
             options.append(("grpc.enable_http_proxy", 0))
+        if self.tls is not None and self.tls.server_name is not None:
+            options.append(("grpc.ssl_target_name_override", self.tls.server_name))
         return options
 
-    def _service_config(self) -> dict[str, object]:
-        if self.attempts == 1:
-            return {}
-        policy = {
-            "maxAttempts": self.attempts,
-            "initialBackoff": "0.1s",
-            "maxBackoff": "1s",
-            "backoffMultiplier": 2,
-            "retryableStatusCodes": ["UNAVAILABLE"],
-        }
-        return {"methodConfig": [{"name": [{}], "retryPolicy": policy}]}
+
+def _describe_service(attempts: int) -> dict[str, object]:
+    if attempts == 1:
+        return {}
+    repeatable = [
+        {"service": f"beedex.v1.{method.service}", "method": method.name} for method in METHODS if method.is_repeatable
+    ]
+    policy = {
+        "maxAttempts": attempts,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    return {"methodConfig": [{"name": repeatable, "retryPolicy": policy}]}
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """When a call, with all that it takes, has to be over.
+def is_loopback(target: str) -> bool:
+    """Tell whether what is sent to a target of gRPC stays on this machine."""
+    scheme, _, rest = target.partition(":")
+    if scheme in {"unix", "unix-abstract"}:
+        return True
+    # dns:///HOST:PORT, ipv4:ADDRESS:PORT and the like; several addresses may follow each other.
+    addresses = rest.rpartition("/")[2] if scheme in {"dns", "ipv4", "ipv6"} else target
+    return all(_is_loopback_host(address) for address in addresses.split(","))
 
-    Attributes:
-        timeout_s: how long it had from the beginning.
-        at_s: the end, on the monotonic clock.
-    """
 
-    timeout_s: float
-    at_s: float
+def _is_loopback_host(address: str) -> bool:
+    host = address if _is_ip(address) else address.rpartition(":")[0] or address
+    host = host.strip("[]")
+    return host == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
 
-    @classmethod
-    def after(cls, timeout_s: float) -> Self:
-        """Return the deadline *timeout_s* seconds from now; ValueError unless that is above 0."""
-        if not timeout_s > 0:
-            raise ValueError(f"timeout_s must be above 0 seconds, received timeout_s={timeout_s}")
-        return cls(timeout_s, time.monotonic() + timeout_s)
 
-    def remaining_s(self) -> float:
-        """Return the seconds that are left, at least 0."""
-        return max(0.0, self.at_s - time.monotonic())
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

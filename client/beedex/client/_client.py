@@ -1,49 +1,57 @@
 """The client for ordinary programs."""
 
 import warnings
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Self, TypeVar
 
-import grpc
-
-from beedex.client._channel import DEFAULT_ATTEMPTS, DEFAULT_TARGET, DEFAULT_TIMEOUT_S, ChannelConfig, Deadline
-from beedex.client._errors import ClosedClientError
-from beedex.client._failures import translate_failure
-from beedex.client._intake import PhotoIntake
+from beedex.client._connection import Connection
+from beedex.client._deadline import Deadline
+from beedex.client._face import BUILD_TIMEOUT_S, DEFAULT_IN_FLIGHT, Face
+from beedex.client._index_replies import parse_news
+from beedex.client._methods import GET_PHOTO, REBUILD
 from beedex.client._photos import open_photo
-from beedex.client._replies import (
-    parse_embedding,
-    parse_families,
-    parse_identification,
-    parse_neighbors,
-    parse_status,
-)
-from beedex.client._requests import DEFAULT_K, RequestBuilder
-from beedex.client._thumbnails import Thumbnails
-from beedex.v1 import embedding_pb2_grpc, index_pb2_grpc, search_pb2_grpc
+from beedex.client._relay import UNUSABLE, explain_unusable, require_many
+from beedex.client._requests import DEFAULT_K
+from beedex.client._stored_photos import PhotoAssembly
+from beedex.client._streams import relay_in_threads
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from google.protobuf.message import Message
     from numpy.typing import ArrayLike
 
+    from beedex.client._calls import Call, StreamCall
+    from beedex.client._channel import ChannelConfig
+    from beedex.client._entries import EntryOutcomes, EntryToUpsert
+    from beedex.client._errors import ClientError
+    from beedex.client._outcomes import Outcome
     from beedex.client._photos import PhotoSource
+    from beedex.client._rebuilds import RebuildProgress, RebuildSummary
     from beedex.client._results import Embedding, Families, Identification, Neighbors, Status
+    from beedex.client._snapshots import Activation, Snapshots
+    from beedex.client._stored_photos import StoredPhoto
 
 __all__ = ["Client"]
 
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
+Request = TypeVar("Request", bound="Message")
+Reply = TypeVar("Reply", bound="Message")
+Result = TypeVar("Result")
 
 
-class Client:
+class Client(Face[Connection]):
     """A connection to a beedex server; safe to share between threads.
 
     Args:
         target: HOST:PORT of the server.
         timeout_s: the deadline of a call that names none, in seconds.
-        attempts: how often a call is tried while the server is UNAVAILABLE, from 1 (no retry) to 5, all within the
-            deadline.
+        attempts: how often a call is tried while the server is unavailable or busy, from 1 (no retry) to 5, all within
+            the deadline. What would be wrong to do twice is tried once.
+        tls: how the connection is encrypted; None for not at all.
+        token: what the server knows the caller by: the token, the path of a file with it, or a function that returns it.
+        allow_insecure_token: let the token travel unencrypted beyond this machine.
         expected_fingerprint: the embedder that is relied on; a server with another one answers `PreconditionError`.
+        expected_snapshot: the version of the index that is relied on, as `expected_fingerprint`.
         shrink: bring large photos to the size that the embedder looks at before they travel, where Pillow is
             installed (`pip install 'beedex[photos]'`). What the embedder sees is the same.
 
@@ -52,26 +60,6 @@ class Client:
         ...     client.identify("bee.jpg").family
         'mason'
     """
-
-    def __init__(
-        self,
-        target: str = DEFAULT_TARGET,
-        *,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
-        attempts: int = DEFAULT_ATTEMPTS,
-        expected_fingerprint: str | None = None,
-        shrink: bool = True,
-    ) -> None:
-        self._closed = True
-        self._config = ChannelConfig(target=target, timeout_s=timeout_s, attempts=attempts)
-        self._requests = RequestBuilder(expected_fingerprint=expected_fingerprint)
-        self._intake = PhotoIntake(shrink=shrink)
-        self._thumbnails = Thumbnails(self._config)
-        self._channel = grpc.insecure_channel(target, options=self._config.options())
-        self._closed = False
-        self._embedding = embedding_pb2_grpc.EmbeddingServiceStub(self._channel)
-        self._search = search_pb2_grpc.SearchServiceStub(self._channel)
-        self._index = index_pb2_grpc.IndexServiceStub(self._channel)
 
     def identify(
         self,
@@ -85,20 +73,53 @@ class Client:
         """Ask which family a photo, a vector or an indexed photo belongs to; give exactly one of the three.
 
         Args:
-            photo: a path, the bytes of an image file, a file open in binary mode, pixels as an array of uint8 of shape
-                (H, W), (H, W, 3) or (H, W, 4), or a PIL image, of which an EXIF orientation that it carries is applied.
+            photo: a path, the bytes of an image file, a file open in binary mode, an array of uint8 of shape (H, W, 3),
+                (H, W, 4) or (H, W), or an image of Pillow.
             vector: (D,) of the server's embedder; an `Embedding` is also checked to be of that embedder.
             entry_id: an indexed photo; it is decided without its own vote.
             k: how many neighbors to show, at least 1; it doesn't change the verdict.
             timeout_s: the deadline in seconds; None for the client's.
 
         Raises:
-            ClientError: see the tree in `beedex.client`.
+            ClientError: see the tree in `beedex.client`; so do all calls.
         """
-        deadline = self._start(timeout_s)
-        request = self._requests.identify(self._pack(photo, deadline), vector, entry_id, k)
-        reply = self._call(self._search.Identify, request, deadline)
-        return parse_identification(reply, thumbnails=self._thumbnails)
+        return self._run(self._calls.identify(photo, vector, entry_id, k), timeout_s)
+
+    def identify_many(
+        self,
+        photos: "Iterable[PhotoSource]",
+        *,
+        k: int = DEFAULT_K,
+        in_flight: int = DEFAULT_IN_FLIGHT,
+        timeout_s: float | None = None,
+    ) -> "Generator[Outcome[Identification], None, None]":
+        """Ask which family each of many photos belongs to.
+
+        The outcomes come in the order of the photos, each when it and those before it are there. A photo that can't be
+        read, used or answered has an error for its outcome, and the others go on. A server that restarts is waited for,
+        and what it had not answered is sent again.
+
+        Args:
+            photos: any iterable, also one that never ends. It is read as the outcomes are taken, and in a thread of its
+                own, so that one which is slow holds up no answer.
+            k: as for `identify`.
+            in_flight: how many photos may have been read whose outcome was not taken yet, at least 1.
+            timeout_s: how long one photo may take from when it was read to its answer, in seconds, whatever happens
+                meanwhile; None for the client's. There is none for all together.
+
+        Returns:
+            a generator. Its `close` ends it early and leaves nothing running, as leaving the loop does when nothing
+            else holds the generator.
+
+        Raises:
+            ClientError: in the loop, when the stream can't go on: the server doesn't let this caller in, is not to be
+                reached, or fails. Every photo that was read has its outcome before.
+
+        Example:
+            >>> for outcome in client.identify_many(["a.jpg", "b.jpg"]):  # doctest: +SKIP
+            ...     print(outcome.photo, outcome.error or outcome.result.family)
+        """
+        return self._relay(self._calls.identify_many(k), photos, in_flight, timeout_s)
 
     def neighbors(
         self,
@@ -107,6 +128,7 @@ class Client:
         vector: "ArrayLike | Embedding | None" = None,
         entry_id: str | None = None,
         k: int = DEFAULT_K,
+        families: Iterable[str] = (),
         timeout_s: float | None = None,
     ) -> "Neighbors":
         """Find the *k* indexed photos that are most like a photo, a vector or an indexed photo.
@@ -116,15 +138,10 @@ class Client:
             vector: as for `identify`.
             entry_id: an indexed photo; it is not among its own neighbors.
             k: how many, at least 1; fewer come back when the index holds fewer.
+            families: only neighbors of these; of all if there are none. One that the index lacks has no neighbors.
             timeout_s: the deadline in seconds; None for the client's.
-
-        Raises:
-            ClientError: see the tree in `beedex.client`.
         """
-        deadline = self._start(timeout_s)
-        request = self._requests.neighbors(self._pack(photo, deadline), vector, entry_id, k)
-        reply = self._call(self._search.SearchNeighbors, request, deadline)
-        return parse_neighbors(reply, thumbnails=self._thumbnails)
+        return self._run(self._calls.neighbors(photo, vector, entry_id, k, families), timeout_s)
 
     def embed(
         self, photo: "PhotoSource | None" = None, *, entry_id: str | None = None, timeout_s: float | None = None
@@ -135,58 +152,143 @@ class Client:
             photo: as for `identify`.
             entry_id: an indexed photo.
             timeout_s: the deadline in seconds; None for the client's.
-
-        Raises:
-            ClientError: see the tree in `beedex.client`.
         """
-        deadline = self._start(timeout_s)
-        request = self._requests.embed(self._pack(photo, deadline), entry_id)
-        return parse_embedding(self._call(self._embedding.Embed, request, deadline))
+        return self._run(self._calls.embed(photo, entry_id), timeout_s)
+
+    def embed_many(
+        self, photos: "Iterable[PhotoSource]", *, in_flight: int = DEFAULT_IN_FLIGHT, timeout_s: float | None = None
+    ) -> "Generator[Outcome[Embedding], None, None]":
+        """Turn many photos into unit vectors; all is as for `identify_many`."""
+        return self._relay(self._calls.embed_many(), photos, in_flight, timeout_s)
 
     def families(self, *, timeout_s: float | None = None) -> "Families":
         """List the families of the index, by name."""
-        deadline = self._start(timeout_s)
-        return parse_families(self._call(self._search.ListFamilies, self._requests.families(), deadline))
+        return self._run(self._calls.families(), timeout_s)
+
+    def photo(self, entry_id: str, *, max_side_px: int | None = None, timeout_s: float | None = None) -> "StoredPhoto":
+        """Fetch an indexed photo, as its file is or shrunk.
+
+        Args:
+            entry_id: as neighbors name it.
+            max_side_px: shrink it to a JPEG whose longer side is at most this, from 16 to 2048; None for the file.
+            timeout_s: the deadline in seconds; None for the client's.
+        """
+        deadline = self._connection.start(timeout_s)
+        assembly = PhotoAssembly()
+        with self._connection.open(GET_PHOTO, self._calls.requests.photo(entry_id, max_side_px), deadline) as parts:
+            for part in parts:
+                assembly.add(part)
+            return assembly.finish(request_id=parts.request_id)
 
     def status(self, *, timeout_s: float | None = None) -> "Status":
         """Ask what the server has loaded and what it takes."""
-        return self._read_status(self._start(timeout_s))
+        return self._run(self._calls.status(), timeout_s)
+
+    def upsert(self, entries: "Iterable[EntryToUpsert]", *, timeout_s: float | None = None) -> "EntryOutcomes":
+        """Put photos into the index, or change what it says of indexed ones; this takes the role admin.
+
+        Each is done or refused alone. What is done is kept, and found by every later search.
+
+        Args:
+            entries: at least one, at most as many, and together as large, as `status` says.
+            timeout_s: the deadline of all together, in seconds; None for the client's. Each photo has to be embedded.
+
+        Returns:
+            what became of each, in their order.
+
+        Raises:
+            ClientError: as for all calls; also for a photo that can't be read, before anything is done.
+
+        Example:
+            >>> client.upsert([EntryToUpsert(photo="bee.jpg", family="mason")])[0].unwrap()  # doctest: +SKIP
+        """
+        return self._run(self._calls.upsert(entries), timeout_s)
+
+    def delete(self, entry_ids: Iterable[str], *, timeout_s: float | None = None) -> "EntryOutcomes":
+        """Take entries out of the index, each alone; this takes the role admin.
+
+        Returns:
+            what became of each, in their order: the entry as it was, or why it is not taken out.
+        """
+        return self._run(self._calls.delete(entry_ids), timeout_s)
+
+    def rebuild(
+        self, *, timeout_s: float | None = None
+    ) -> "Generator[RebuildProgress | RebuildSummary, None, None]":
+        """Bring the index up to date with the server's gallery, and have the result served; takes the role admin.
+
+        It begins when the first news are asked for. To close the generator ends the build; the next one goes on where
+        it was.
+
+        Args:
+            timeout_s: the deadline of the whole build, in seconds; None for a day.
+
+        Returns:
+            news about once a second, the summary last.
+
+        Example:
+            >>> *_, summary = client.rebuild()  # doctest: +SKIP
+            >>> summary.embedded  # doctest: +SKIP
+            12
+        """
+        return self._follow_build(self._connection.start(BUILD_TIMEOUT_S if timeout_s is None else timeout_s))
+
+    def snapshots(self, *, timeout_s: float | None = None) -> "Snapshots":
+        """List the snapshots that can be activated, oldest first."""
+        return self._run(self._calls.snapshots(), timeout_s)
+
+    def activate(self, version: int, *, timeout_s: float | None = None) -> "Activation":
+        """Have another snapshot served, here and by every server of the same index; this takes the role admin."""
+        return self._run(self._calls.activate(version), timeout_s)
+
+    def rollback(self, *, timeout_s: float | None = None) -> "Activation":
+        """Have the snapshot before the current one served again; this takes the role admin."""
+        return self._run(self._calls.rollback(), timeout_s)
 
     def close(self) -> None:
         """Close the connection; calls still running are cancelled."""
-        if not self._closed:
-            self._closed = True
-            self._channel.close()
+        self._connection.close()
 
-    def _start(self, timeout_s: float | None) -> Deadline:
-        if self._closed:
-            raise ClosedClientError
-        return Deadline.after(self._config.timeout_s if timeout_s is None else timeout_s)
+    def _connect(self, config: "ChannelConfig") -> Connection:
+        return Connection(config)
 
-    def _pack(self, photo: "PhotoSource | None", deadline: Deadline) -> bytes | None:
-        if photo is None:
-            return None
+    def _run(self, call: "Call[Request, Reply, Result]", timeout_s: float | None) -> Result:
+        return self._make(call, self._connection.start(timeout_s))
+
+    def _make(self, call: "Call[Request, Reply, Result]", deadline: Deadline) -> Result:
+        photos = [self._pack(photo, deadline, shrink=call.shrink) for photo in call.photos]
+        reply, request_id = self._connection.call(call.method, call.build(photos), deadline)
+        return call.parse(reply, request_id=request_id)
+
+    def _pack(self, photo: "PhotoSource", deadline: Deadline, *, shrink: bool = True) -> bytes:
         opened = open_photo(photo)
         if self._intake.needs_status(opened):
-            self._intake.learn(self._read_status(deadline))
-        return self._intake.pack(opened)
+            self._intake.learn(self._make(self._calls.status(), deadline))
+        return self._intake.pack(opened, shrink=shrink)
 
-    def _read_status(self, deadline: Deadline) -> "Status":
-        return parse_status(self._call(self._index.GetStatus, self._requests.status(), deadline))
+    def _relay(
+        self,
+        call: "StreamCall[Request, Reply, Result]",
+        photos: "Iterable[PhotoSource]",
+        in_flight: int,
+        timeout_s: float | None,
+    ) -> "Generator[Outcome[Result], None, None]":
+        require_many(photos)
+        limit_s = self._connection.start(timeout_s).timeout_s
 
-    def _call(
-        self, method: "grpc.UnaryUnaryMultiCallable[Request, Reply]", request: Request, deadline: Deadline
-    ) -> Reply:
-        try:
-            return method(request, timeout=deadline.remaining_s())
-        except grpc.RpcError as failure:
-            raise translate_failure(failure, target=self._config.target, timeout_s=deadline.timeout_s) from failure
-        except ValueError as failure:
-            # What grpc raises when another thread closed the channel.
-            raise ClosedClientError from failure
+        def pack(photo: "PhotoSource") -> "bytes | ClientError":
+            try:
+                return self._pack(photo, Deadline.after(limit_s))
+            except UNUSABLE as error:
+                return explain_unusable(error)
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._config.target}{' closed' if self._closed else ''}>"
+        relay = self._plan_relay(call, in_flight, limit_s)
+        return relay_in_threads(relay, self._connection, call.method, photos, pack)
+
+    def _follow_build(self, deadline: Deadline) -> "Generator[RebuildProgress | RebuildSummary, None, None]":
+        with self._connection.open(REBUILD, self._calls.requests.rebuild(), deadline) as news:
+            for item in news:
+                yield parse_news(item, request_id=news.request_id)
 
     def __enter__(self) -> Self:
         return self
@@ -197,5 +299,6 @@ class Client:
         self.close()
 
     def __del__(self) -> None:
-        if not self._closed:
+        connection = getattr(self, "_connection", None)
+        if connection is not None and not connection.is_closed:
             warnings.warn(f"{self!r} was never closed; use `with`", ResourceWarning, stacklevel=2, source=self)

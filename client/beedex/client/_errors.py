@@ -6,6 +6,7 @@
     │   ├── NotFoundError          the server has no such entry
     │   ├── PreconditionError      the server's embedder, snapshot or index is not what the request needs
     │   ├── AccessError            the server doesn't let this caller in
+    │   ├── CredentialsError       the client's own certificate or token can't be used; nothing was sent
     │   └── UnsupportedError       client and server are of versions that don't understand each other
     └── ServiceError               the request may be right; the service failed it
         ├── UnavailableError       the server can't be reached, is loading or is going down
@@ -14,9 +15,12 @@
         ├── CallCancelledError     the call was cancelled before it was answered
         └── ServerFaultError       the server failed on this request; its log says why
 
-    ClosedClientError              a closed client was used (a mistake in the program, hence a RuntimeError)
+    ClosedClientError              a closed client was used
+    MisplacedClientError           a client was used in another process or event loop than its own, or pickled
 
-No exception of grpc leaves the client; the original is the `__cause__`.
+The last two are mistakes in the program, hence RuntimeErrors; arguments that make no sense are ValueErrors and
+TypeErrors. No exception of grpc leaves the client; the original is the `__cause__`. A task of asyncio that is cancelled
+raises asyncio's own CancelledError, as everywhere.
 """
 
 from collections.abc import Mapping
@@ -30,7 +34,9 @@ __all__ = [
     "CallCancelledError",
     "ClientError",
     "ClosedClientError",
+    "CredentialsError",
     "DeadlineError",
+    "MisplacedClientError",
     "NotFoundError",
     "PhotoError",
     "PreconditionError",
@@ -51,6 +57,7 @@ class ClientError(Exception):
         code: the status code; None when nothing was sent.
         reason: an UPPER_SNAKE name of what happened, such as NOT_A_PHOTO; empty when the server gave none.
         retry_after_s: after how many seconds the server suggests another attempt; None when it suggests none.
+        request_id: the call's name in the server's log; empty when nothing was sent.
         details: the values that the message mentions, by name.
     """
 
@@ -61,12 +68,14 @@ class ClientError(Exception):
         code: grpc.StatusCode | None = None,
         reason: str = "",
         retry_after_s: float | None = None,
+        request_id: str = "",
         details: Mapping[str, str] = _NO_DETAILS,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.retry_after_s = retry_after_s
+        self.request_id = request_id
         self.details = dict(details)
 
 
@@ -88,6 +97,10 @@ class PreconditionError(RequestError):
 
 class AccessError(RequestError):
     """The server doesn't let this caller in."""
+
+
+class CredentialsError(RequestError):
+    """The client's own certificate or token can't be used."""
 
 
 class UnsupportedError(RequestError):
@@ -123,3 +136,7 @@ class ClosedClientError(RuntimeError):
 
     def __init__(self) -> None:
         super().__init__("the client is closed; make the call inside its `with` block, or open another client")
+
+
+class MisplacedClientError(RuntimeError):
+    """A client was used in another process or event loop than its own, or pickled for one."""

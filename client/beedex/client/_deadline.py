@@ -1,0 +1,31 @@
+"""The end of a call."""
+
+import time
+from dataclasses import dataclass
+from typing import Self
+
+__all__ = ["Deadline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a call, with all that it takes, has to be over.
+
+    Attributes:
+        timeout_s: how long it had from the beginning.
+        at_s: the end, on the monotonic clock.
+    """
+
+    timeout_s: float
+    at_s: float
+
+    @classmethod
+    def after(cls, timeout_s: float) -> Self:
+        """Return the deadline *timeout_s* seconds from now; ValueError unless that is above 0."""
+        if not timeout_s > 0:
+            raise ValueError(f"timeout_s must be above 0 seconds, received timeout_s={timeout_s}")
+        return cls(timeout_s, time.monotonic() + timeout_s)
+
+    def remaining_s(self) -> float:
+        """Return the seconds that are left, at least 0."""
+        return max(0.0, self.at_s - time.monotonic())
