@@ -22,7 +22,7 @@ def address(tiny_gallery, tiny_bundle, tmp_path_factory):
     index, ready_file = home / "index", home / "ready"
     build_index(tiny_gallery, tiny_bundle, index)
     command = [sys.executable, "-P", "-m", "beedex.server", "--index", index, "--listen", "127.0.0.1:0"]
-    command += ["--threads", "1", "--ready-file", ready_file]
+    command += ["--threads", "1", "--ready-file", ready_file, "--gallery", tiny_gallery]
     # A pipe that nobody reads would stop the server when its log has filled it.
     with (home / "log").open("w") as log:
         process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=log)

@@ -44,7 +44,8 @@ STYLE = """<style>
 .beedex figure img { width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: .4em; display: block }
 .beedex figure .gap { aspect-ratio: 1; border: 1px dashed rgba(128, 128, 128, .6); border-radius: .4em }
 .beedex figcaption { font-size: .85em; line-height: 1.3; margin-top: .25em }
-.beedex table { border-collapse: collapse; margin: .6em 0; font-size: inherit; color: inherit }
+.beedex table { border-collapse: collapse; margin: .6em 0; font-size: inherit; color: inherit;
+  overflow-wrap: break-word }
 .beedex th, .beedex td { text-align: left; padding: .15em .9em .15em 0; border: 0; vertical-align: top;
   background: none; color: inherit }
 .beedex th { font-weight: 600; opacity: .72 }

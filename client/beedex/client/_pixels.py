@@ -8,6 +8,8 @@ import struct
 import zlib
 from typing import TYPE_CHECKING
 
+from beedex.client._errors import PhotoError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -84,16 +86,23 @@ def turn_upright(image: "Image.Image") -> "Image.Image":
     nothing more: whoever has applied it in that way has no orientation left. The image itself stays as it is.
 
     Raises:
-        ValueError: its pixels have more than 8 bits, for which Pillow knows no white.
+        PhotoError: its file is damaged (reason UNREADABLE_FILE).
+        ValueError: it is of a mode that Pillow doesn't turn into RGB as it looks: more than 8 bits, or LAB.
     """
     from PIL import ImageOps  # noqa: PLC0415 - Pillow is there when an image is
 
-    if image.mode.startswith(("I", "F")):
+    if image.mode.startswith(("I", "F", "LAB")):
         raise ValueError(
-            f"a photo as a PIL image has 8 bits a channel, received mode {image.mode}; "
-            "give the file itself, or scale the image to 8 bits"
+            f"a photo as a PIL image has 8 bits a channel, for example RGB, received mode {image.mode}; "
+            "give the file itself, or convert the image"
         )
-    upright = ImageOps.exif_transpose(image)
+    try:
+        upright = ImageOps.exif_transpose(image)
+    except (OSError, SyntaxError) as error:
+        # An opened image is read from its file only now.
+        raise PhotoError(
+            f"the PIL image can't be read: expected a whole image file, received: {error}", reason="UNREADABLE_FILE"
+        ) from error
     if upright.has_transparency_data:
         return upright.convert("RGBA")
     return upright if upright.mode in ("L", "RGB") else upright.convert("RGB")
