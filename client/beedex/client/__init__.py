@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from beedex.client._async_client import AsyncClient
 from beedex.client._client import Client
 from beedex.client._credentials import Tls, TokenSource
+from beedex.client._entries import Entry, EntryOutcome, EntryOutcomes, EntryToUpsert
 from beedex.client._errors import (
     AccessError,
     BusyError,
@@ -37,7 +38,9 @@ from beedex.client._errors import (
     UnavailableError,
     UnsupportedError,
 )
+from beedex.client._outcomes import Outcome
 from beedex.client._photos import PhotoSource
+from beedex.client._rebuilds import RebuildProgress, RebuildSummary, SkippedPhoto
 from beedex.client._results import (
     Embedding,
     Families,
@@ -50,12 +53,15 @@ from beedex.client._results import (
     Status,
     Verdict,
 )
+from beedex.client._snapshots import Activation, Snapshots, StoredSnapshot
+from beedex.client._stored_photos import StoredPhoto
 
 if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
     "AccessError",
+    "Activation",
     "AsyncClient",
     "BusyError",
     "CallCancelledError",
@@ -65,6 +71,10 @@ __all__ = [
     "CredentialsError",
     "DeadlineError",
     "Embedding",
+    "Entry",
+    "EntryOutcome",
+    "EntryOutcomes",
+    "EntryToUpsert",
     "Families",
     "Family",
     "FamilyScore",
@@ -74,13 +84,20 @@ __all__ = [
     "Neighbor",
     "Neighbors",
     "NotFoundError",
+    "Outcome",
     "PhotoError",
     "PhotoSource",
     "PreconditionError",
+    "RebuildProgress",
+    "RebuildSummary",
     "RequestError",
     "ServerFaultError",
     "ServiceError",
+    "SkippedPhoto",
+    "Snapshots",
     "Status",
+    "StoredPhoto",
+    "StoredSnapshot",
     "Tls",
     "TokenSource",
     "UnavailableError",

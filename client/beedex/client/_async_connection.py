@@ -105,6 +105,7 @@ class AsyncConnection:
         deadline: "Deadline | None",
         *,
         retry: bool = True,
+        wait_for_ready: bool = False,
     ) -> "AsyncReplies[Request, Reply]":
         """Open a stream; see `Connection.open`.
 
@@ -113,6 +114,7 @@ class AsyncConnection:
             requests: its request; or, for a stream of them too, an iterator of them, or None to `write` them.
             deadline: of the whole stream; None where its items have theirs.
             retry: whether a repeatable method is made again until the first reply.
+            wait_for_ready: whether to wait for a server that can't be reached.
         """
         is_stream = requests is None or isinstance(requests, AsyncIterator)
         kind = "stream_stream" if is_stream else "unary_stream"
@@ -121,7 +123,7 @@ class AsyncConnection:
         metadata = await self._make_metadata(request_id)
         timeout_s = None if deadline is None else deadline.remaining_s()
         try:
-            call = make(requests, timeout=timeout_s, metadata=metadata)
+            call = make(requests, timeout=timeout_s, metadata=metadata, wait_for_ready=wait_for_ready)
         except grpc.aio.UsageError as failure:
             raise ClosedClientError from failure
         return AsyncReplies(self._wiring, call, deadline, request_id)

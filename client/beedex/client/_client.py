@@ -300,5 +300,5 @@ class Client(Face[Connection]):
 
     def __del__(self) -> None:
         connection = getattr(self, "_connection", None)
-        if connection is not None and not connection.is_closed:
+        if connection is not None and connection.is_open:
             warnings.warn(f"{self!r} was never closed; use `with`", ResourceWarning, stacklevel=2, source=self)

@@ -108,6 +108,7 @@ class Connection:
         deadline: "Deadline | None",
         *,
         retry: bool = True,
+        wait_for_ready: bool = False,
     ) -> "Replies[Reply]":
         """Open a stream; it ends with its last reply, or with a `with` block around it.
 
@@ -116,13 +117,15 @@ class Connection:
             requests: its request, or, for a stream of them too, an iterator that another thread reads.
             deadline: of the whole stream; None where its items have theirs.
             retry: whether a repeatable method is made again until the first reply.
+            wait_for_ready: whether to wait for a server that can't be reached.
         """
         kind = "stream_stream" if isinstance(requests, Iterator) else "unary_stream"
         make = self._wiring.find_callable(method, kind, retry=retry)
         request_id = make_request_id()
         timeout_s = None if deadline is None else deadline.remaining_s()
         try:
-            call = make(requests, timeout=timeout_s, metadata=make_metadata(request_id, self.config.token))
+            metadata = make_metadata(request_id, self.config.token)
+            call = make(requests, timeout=timeout_s, metadata=metadata, wait_for_ready=wait_for_ready)
         except ValueError as failure:
             raise self._explain(failure) from failure
         return Replies(self._wiring, call, deadline, request_id)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from types import MappingProxyType
 
+from beedex.client._entries import Entry
 from beedex.client._errors import UnsupportedError
 from beedex.client._result import illustrate
 from beedex.client._results import (
@@ -20,7 +21,14 @@ from beedex.client._results import (
 from beedex.client._thumbnails import Thumbnails
 from beedex.v1 import embedding_pb2, index_pb2, search_pb2, types_pb2
 
-__all__ = ["parse_embedding", "parse_families", "parse_identification", "parse_neighbors", "parse_status"]
+__all__ = [
+    "parse_embedding",
+    "parse_entry",
+    "parse_families",
+    "parse_identification",
+    "parse_neighbors",
+    "parse_status",
+]
 
 _VERDICTS = MappingProxyType(
     {
@@ -32,7 +40,7 @@ _VERDICTS = MappingProxyType(
 
 
 def parse_identification(
-    reply: search_pb2.IdentifyResponse, *, request_id: str = "", thumbnails: Thumbnails | None = None
+    reply: search_pb2.IdentifyResponse, /, *, request_id: str = "", thumbnails: Thumbnails | None = None
 ) -> Identification:
     """Read the answer to Identify.
 
@@ -69,13 +77,13 @@ def parse_identification(
 
 
 def parse_neighbors(
-    reply: search_pb2.SearchNeighborsResponse, *, request_id: str = "", thumbnails: Thumbnails | None = None
+    reply: search_pb2.SearchNeighborsResponse, /, *, request_id: str = "", thumbnails: Thumbnails | None = None
 ) -> Neighbors:
     """Read the answer to SearchNeighbors; arguments as for `parse_identification`."""
     return illustrate(_parse_neighbors(reply.neighbors, reply.origin, request_id), thumbnails)
 
 
-def parse_embedding(reply: embedding_pb2.EmbedResponse, *, request_id: str = "") -> Embedding:
+def parse_embedding(reply: embedding_pb2.EmbedResponse, /, *, request_id: str = "") -> Embedding:
     """Read the answer to Embed."""
     import numpy as np  # noqa: PLC0415 - see beedex.client._results
 
@@ -89,7 +97,7 @@ def parse_embedding(reply: embedding_pb2.EmbedResponse, *, request_id: str = "")
     )
 
 
-def parse_families(reply: search_pb2.ListFamiliesResponse, *, request_id: str = "") -> Families:
+def parse_families(reply: search_pb2.ListFamiliesResponse, /, *, request_id: str = "") -> Families:
     """Read the answer to ListFamilies."""
     return Families(
         rows=tuple(Family(name=family.name, entries=family.entries) for family in reply.families),
@@ -99,7 +107,7 @@ def parse_families(reply: search_pb2.ListFamiliesResponse, *, request_id: str = 
     )
 
 
-def parse_status(reply: index_pb2.GetStatusResponse, *, request_id: str = "") -> Status:
+def parse_status(reply: index_pb2.GetStatusResponse, /, *, request_id: str = "") -> Status:
     """Read the answer to GetStatus."""
     limits = Limits(
         max_photo_bytes=reply.limits.max_photo_bytes,
@@ -123,6 +131,20 @@ def parse_status(reply: index_pb2.GetStatusResponse, *, request_id: str = "") ->
         fingerprint=reply.origin.fingerprint,
         snapshot=reply.origin.snapshot,
         request_id=request_id,
+    )
+
+
+def parse_entry(entry: types_pb2.Entry) -> Entry:
+    """Read what is known of an entry."""
+    return Entry(
+        entry_id=entry.entry_id,
+        family=entry.family,
+        path=entry.path,
+        group=entry.group,
+        species=entry.species,
+        source=entry.source,
+        license=entry.license,
+        credit=entry.credit,
     )
 
 

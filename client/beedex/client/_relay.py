@@ -1,0 +1,340 @@
+"""Many photos on their way through streams: what is where, what is sent again, and in which order outcomes come out.
+
+A relay does no input or output and knows no threads or tasks. Whoever drives it feeds it photos while `has_place`, opens
+a stream while `wants_stream`, sends what `next_item` gives, hands it replies and the ends of streams, and takes outcomes
+from it until it `is_over`. A photo keeps its place until its outcome is taken, so that no more than `in_flight` are ever
+held.
+
+What ends a stream decides what becomes of the photos that it had not answered:
+
+- The server says a reason: it stopped reading (idle, too long, going down, too many streams), and answered all that it
+  had read. The photos are sent on another stream.
+- The stream broke: nobody knows what was read. The photos are sent again, each at most `attempts` times in all.
+- Anything else would end the next stream as well. Each photo has that error, nothing more is read, and the error is
+  raised when all outcomes have been taken. So it is when no server has answered after `attempts` streams, or, once one
+  has, when streams break for as long as one photo may take.
+"""
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from beedex.client._errors import (
+    BusyError,
+    CallCancelledError,
+    ClientError,
+    DeadlineError,
+    PhotoError,
+    ServerFaultError,
+    UnavailableError,
+)
+from beedex.client._failures import translate_status
+from beedex.client._outcomes import Outcome
+
+if TYPE_CHECKING:
+    from beedex.client._calls import StreamCall
+    from beedex.client._photos import PhotoSource
+
+__all__ = ["UNUSABLE", "Relay", "Terms", "explain_unusable", "require_many"]
+
+Item = TypeVar("Item", bound=Message)
+Reply = TypeVar("Reply", bound=Message)
+Result = TypeVar("Result")
+
+# Before the second stream; twice as long before each that follows.
+FIRST_WAIT_S = 0.1
+LONGEST_WAIT_S = 5.0
+
+# With these the server ends a stream that it is done with; the next can be opened at once.
+USED_UP = frozenset({"STREAM_IDLE", "STREAM_TOO_LONG"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """How photos are relayed.
+
+    Attributes:
+        in_flight: how many photos are held at most, at least 1.
+        timeout_s: how long a photo may take from when it was read to its answer, in seconds.
+        attempts: how often a photo is sent at most.
+    """
+
+    in_flight: int
+    timeout_s: float
+    attempts: int
+
+    def __post_init__(self) -> None:
+        if self.in_flight < 1:
+            raise ValueError(f"in_flight must be at least 1, received in_flight={self.in_flight}")
+
+
+@dataclass(slots=True)
+class _Place(Generic[Item, Result]):
+    """A photo that is held.
+
+    Attributes:
+        item: what is sent; None once it is answered.
+        expires_at: when its time is over.
+        ready_at: from when on it may be sent.
+        is_under_way: whether the open stream has it.
+        number: its place in that stream, from 1.
+        sends: how often it was sent.
+        outcome: what became of it.
+    """
+
+    index: int
+    photo: "PhotoSource"
+    item: Item | None
+    expires_at: float
+    ready_at: float = 0.0
+    is_under_way: bool = False
+    number: int = 0
+    sends: int = 0
+    outcome: Outcome[Result] | None = None
+
+    def settle(self, *, result: Result | None = None, error: ClientError | None = None) -> None:
+        """Give it its outcome."""
+        self.outcome = Outcome(index=self.index, photo=self.photo, result=result, error=error)
+        # A photo is large.
+        self.item, self.is_under_way = None, False
+
+
+class Relay(Generic[Item, Reply, Result]):
+    """The photos of one `identify_many` or `embed_many`.
+
+    Args:
+        call: what is asked for each.
+        terms: how.
+        target: the server's address, for messages.
+        clock: seconds that never go back.
+
+    Attributes:
+        is_finished: whether all photos were read.
+        has_stream: whether one is open, or being opened.
+    """
+
+    def __init__(
+        self,
+        call: "StreamCall[Item, Reply, Result]",
+        terms: Terms,
+        *,
+        target: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._call, self._terms, self._target, self._clock = call, terms, target, clock
+        self._places: OrderedDict[int, _Place[Item, Result]] = OrderedDict()
+        self._count = 0
+        self._failure: BaseException | None = None
+        # Of streams in a row that ended badly, since when, and how the last of them did.
+        self._failed_streams = 0
+        self._failing_since = 0.0
+        self._last_failure: ClientError | None = None
+        self._reopen_at = 0.0
+        self._was_answered = False
+        # In the open stream.
+        self._sent = 0
+        self.is_finished = False
+        self.has_stream = False
+
+    @property
+    def has_place(self) -> bool:
+        """Whether another photo may be read."""
+        return not self.is_finished and len(self._places) < self._terms.in_flight
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether nothing is left to send or to wait for."""
+        return self.is_finished and all(place.outcome is not None for place in self._places.values())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every outcome was taken; then `raise_failure` has the last word."""
+        return self.is_finished and not self._places
+
+    @property
+    def wants_stream(self) -> bool:
+        """Whether a stream is to be opened now."""
+        now = self._clock()
+        return not self.has_stream and self._reopen_at <= now and self._find_ready(now) is not None
+
+    @property
+    def should_wait(self) -> bool:
+        """Whether a new stream may wait until the server is back; a server that never was there is none to wait for."""
+        return self._was_answered
+
+    def add(self, photo: "PhotoSource", content: bytes | ClientError) -> None:
+        """Take the next photo, as it travels, or why it can't."""
+        place: _Place[Item, Result] = _Place(self._count, photo, None, self._clock() + self._terms.timeout_s)
+        self._count += 1
+        self._places[place.index] = place
+        if isinstance(content, ClientError):
+            place.settle(error=content)
+        else:
+            place.item = self._call.build(str(place.index), content)
+
+    def finish(self, failure: BaseException | None = None) -> None:
+        """Take note that no photo follows; *failure* is raised when all outcomes have been taken."""
+        if not self.is_finished:
+            self.is_finished, self._failure = True, failure
+
+    def abort(self, failure: BaseException) -> None:
+        """Forget all photos and raise *failure*."""
+        self._places.clear()
+        self.is_finished, self._failure = True, failure
+
+    def begin_stream(self) -> None:
+        """Take note that a stream is being opened."""
+        self.has_stream, self._sent = True, 0
+
+    def next_item(self) -> Item | None:
+        """Return what is to be sent now in the open stream; None if there is nothing."""
+        place = self._find_ready(self._clock())
+        if place is None:
+            return None
+        self._sent += 1
+        place.is_under_way, place.number = True, self._sent
+        place.sends += 1
+        return place.item
+
+    def receive(self, reply: Reply, *, request_id: str) -> None:
+        """Take a reply from the open stream, which the server's log calls *request_id*."""
+        self._was_answered, self._failed_streams, self._last_failure = True, 0, None
+        correlation_id, status = self._call.read(reply)
+        place = self._places.get(int(correlation_id))
+        if place is None or place.outcome is not None:
+            # Its time was over.
+            return
+        # The server numbers the items of a stream in its log.
+        request_id = f"{request_id}/{place.number}"
+        if status is not None:
+            self._refuse(place, translate_status(status, target=self._target, request_id=request_id))
+            return
+        try:
+            place.settle(result=self._call.parse(reply, request_id=request_id))
+        except ClientError as error:
+            place.settle(error=error)
+
+    def end_stream(self, error: ClientError | None) -> None:
+        """Take note that the open stream has ended, with what error."""
+        self.has_stream = False
+        if error is None:
+            error = UnavailableError("the server ended the stream before it had answered every photo")
+        unanswered = [place for place in self._places.values() if place.outcome is None]
+        for place in unanswered:
+            # A server that gives a reason has answered all that it had read.
+            place.sends -= 1 if place.is_under_way and error.reason else 0
+            place.is_under_way = False
+        if not unanswered or error.reason in USED_UP:
+            return
+        if not _is_passing(error):
+            self._conclude(error)
+            return
+        self._count_failure(error)
+        for place in unanswered:
+            if place.sends >= self._terms.attempts:
+                place.settle(error=error)
+        if not self._was_answered and self._failed_streams >= self._terms.attempts:
+            self._conclude(error)
+
+    def expire(self) -> None:
+        """Give up what has taken too long."""
+        now, timeout_s = self._clock(), self._terms.timeout_s
+        for place in self._places.values():
+            if place.outcome is not None:
+                continue
+            if place.expires_at > now:
+                # Those behind it were read later.
+                return
+            if self._last_failure is not None and self._failing_since <= place.expires_at - timeout_s:
+                self._conclude(self._last_failure)
+            else:
+                place.settle(error=DeadlineError(f"no answer within {timeout_s:g} s; give it more time with timeout_s"))
+
+    def wait_s(self) -> float | None:
+        """Return for how long nothing changes by itself, in seconds; None for ever."""
+        now = self._clock()
+        times = [self._reopen_at]
+        for place in self._places.values():
+            if place.outcome is None:
+                times += [place.expires_at, place.ready_at]
+        return min((at - now for at in times if at > now), default=None)
+
+    def take(self) -> Outcome[Result] | None:
+        """Return the next outcome in the order of the photos; None while there is none."""
+        place = next(iter(self._places.values()), None)
+        if place is None or place.outcome is None:
+            return None
+        del self._places[place.index]
+        return place.outcome
+
+    def raise_failure(self) -> None:
+        """Raise what ended it, unless all went well."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _find_ready(self, now: float) -> _Place[Item, Result] | None:
+        return next(
+            (
+                place
+                for place in self._places.values()
+                if place.item is not None and not place.is_under_way and place.ready_at <= now
+            ),
+            None,
+        )
+
+    def _refuse(self, place: _Place[Item, Result], error: ClientError) -> None:
+        """Send a photo again that the server had no room for, or give it its error."""
+        ready_at = self._clock() + (error.retry_after_s or 0.0)
+        is_worth_it = place.sends < self._terms.attempts and ready_at < place.expires_at
+        if isinstance(error, BusyError | UnavailableError) and error.retry_after_s is not None and is_worth_it:
+            place.is_under_way, place.ready_at = False, ready_at
+        else:
+            place.settle(error=error)
+
+    def _count_failure(self, error: ClientError) -> None:
+        now = self._clock()
+        if not self._failed_streams:
+            self._failing_since = now
+        wait_s = min(FIRST_WAIT_S * 2**self._failed_streams, LONGEST_WAIT_S)
+        self._failed_streams += 1
+        self._last_failure = error
+        self._reopen_at = now + max(wait_s, error.retry_after_s or 0.0)
+
+    def _conclude(self, error: ClientError) -> None:
+        for place in self._places.values():
+            if place.outcome is None:
+                place.settle(error=error)
+        self.is_finished, self._failure = True, self._failure or error
+
+
+def _is_passing(error: ClientError) -> bool:
+    """Tell whether another stream may fare better."""
+    if isinstance(error, UnavailableError | BusyError | CallCancelledError):
+        return True
+    # Who writes to a stream that the server has just ended may hear of it from his own gRPC alone, in these words.
+    return isinstance(error, ServerFaultError) and error.code is grpc.StatusCode.INTERNAL and not error.reason
+
+
+# What a photo that is of no use raises while it is read and packed: it has its own outcome.
+UNUSABLE = (ClientError, OSError, TypeError, ValueError)
+
+
+def explain_unusable(error: Exception) -> ClientError:
+    """Return the error of a photo's outcome for what was raised when it was read."""
+    if isinstance(error, ClientError):
+        return error
+    explained = PhotoError(f"the photo can't be used: {error}", reason="UNUSABLE_PHOTO")
+    explained.__cause__ = error
+    return explained
+
+
+def require_many(photos: object) -> None:
+    """Raise TypeError for one photo where many are expected: a path or a file's bytes could be iterated too."""
+    if isinstance(photos, str | bytes | bytearray | memoryview | os.PathLike) or hasattr(photos, "read"):
+        raise TypeError(f"several photos are expected, for example a list of paths; received one {type(photos).__name__}")
