@@ -6,6 +6,7 @@ shows itself.
 
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import AsyncExitStack, suppress
@@ -61,7 +62,9 @@ class ServerProcess:
     """
 
     def __init__(self, index_dir: Path, *options: str) -> None:
-        self._ready_file = index_dir.with_name(f"{index_dir.name}.ready")
+        # Not beside the index: of several servers of one index, each would find the file of the first.
+        self._home = tempfile.TemporaryDirectory(prefix="beedex-served-")
+        self._ready_file = Path(self._home.name, "ready")
         command = [sys.executable, "-m", "beedex.client", "serve", "--index", str(index_dir), "--listen", "127.0.0.1:0"]
         self._process = subprocess.Popen(
             [*command, "--ready-file", str(self._ready_file), *options], stdout=subprocess.DEVNULL
@@ -83,6 +86,7 @@ class ServerProcess:
         self._process.terminate()
         if self._process.wait(timeout=START_TIMEOUT_S) != 0:
             raise RuntimeError(f"the server ended with {self._process.returncode}")
+        self._home.cleanup()
 
     def measure(self) -> Usage:
         """Return what the process takes now."""
