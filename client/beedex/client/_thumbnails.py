@@ -4,12 +4,14 @@ They come over a connection of their own, which lives as long as they take: the 
 to an event loop that waits for the notebook.
 """
 
-import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-import grpc
-
-from beedex.v1 import search_pb2, search_pb2_grpc
+from beedex.client._connection import Connection
+from beedex.client._deadline import Deadline
+from beedex.client._errors import ClientError
+from beedex.client._methods import GET_PHOTO
+from beedex.v1 import search_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,29 +45,31 @@ class Thumbnails:
         self._timeout_s = timeout_s
 
     def fetch(self, entry_ids: "Sequence[str]") -> "Mapping[str, bytes]":
-        """Return small JPEG files by entry id, without those that can't be had in time. It raises nothing of grpc's."""
+        """Return small JPEG files by entry id, without those that can't be had in time; it raises no `ClientError`."""
         if not entry_ids:
             return {}
-        ends_at = time.monotonic() + self._timeout_s
-        with grpc.insecure_channel(self._config.target, options=self._config.options()) as channel:
-            stub = search_pb2_grpc.SearchServiceStub(channel)
-            # All at once, each with what is left of the time.
-            calls = [
-                (
-                    entry_id,
-                    stub.GetPhoto(
-                        search_pb2.GetPhotoRequest(entry_id=entry_id, max_side_px=SIDE_PX),
-                        timeout=max(0.0, ends_at - time.monotonic()),
-                    ),
-                )
-                for entry_id in dict.fromkeys(entry_ids)
-            ]
-            photos = {entry_id: _gather(call) for entry_id, call in calls}
+        try:
+            with closing(Connection(self._config)) as connection:
+                photos = self._gather(connection, entry_ids)
+        except ClientError:
+            # There are no certificates or there is no token any more.
+            return {}
         return {entry_id: photo for entry_id, photo in photos.items() if photo}
 
+    def _gather(self, connection: Connection, entry_ids: "Sequence[str]") -> "dict[str, bytes]":
+        deadline = Deadline.after(self._timeout_s)
+        # All are asked for before the first is waited for.
+        streams = {
+            entry_id: connection.open(
+                GET_PHOTO, search_pb2.GetPhotoRequest(entry_id=entry_id, max_side_px=SIDE_PX), deadline, retry=False
+            )
+            for entry_id in entry_ids
+        }
+        return {entry_id: _join(replies) for entry_id, replies in streams.items()}
 
-def _gather(replies: "Iterable[search_pb2.GetPhotoResponse]") -> bytes:
-    """Return the photo that a call sends; nothing if it fails, is no JPEG or too large."""
+
+def _join(replies: "Iterable[search_pb2.GetPhotoResponse]") -> bytes:
+    """Return the photo that a stream sends; nothing if it fails, is no JPEG or too large."""
     photo = bytearray()
     try:
         for reply in replies:
@@ -74,7 +78,7 @@ def _gather(replies: "Iterable[search_pb2.GetPhotoResponse]") -> bytes:
             photo += reply.chunk
             if len(photo) > MOST_BYTES:
                 return b""
-    except grpc.RpcError:
+    except ClientError:
         # Its file is gone, its time is up, or the server is: the page has a gap.
         return b""
     return bytes(photo)
