@@ -1,4 +1,4 @@
-"""Which searches are quick: the event loop does them itself, as handing them to a thread would take longer."""
+"""Which searches are quick: the event loop does them itself, as handing them to a thread would cost more."""
 
 from beedex.index.decision import EVIDENCE_NEIGHBORS
 from beedex.index.searcher import Searcher
@@ -6,8 +6,8 @@ from beedex.index.vectors import IvfStore
 
 __all__ = ["QUICK_SCAN_BYTES", "is_quick"]
 
-# A search on another thread costs the event loop 300 us, for which it can look at 12 MB of vectors itself: 24,000 of
-# 128 components.
+# Handing a search to a thread takes 70 us more of the processor: 3,280 instead of 3,830 queries a second, with 144
+# entries. Rather than that, the event loop stands still for up to half a millisecond: 24,000 vectors of 128 components.
 QUICK_SCAN_BYTES = 12_000_000
 
 # Where more neighbors are asked for than a decision wants, it would stand still while their entries are read.
