@@ -116,6 +116,7 @@ class Wiring:
 
     def _find_channel(self, *, retry: bool) -> Any:  # noqa: ANN401 - of the face's type
         if retry not in self._channels:
+            self.home.enter()
             target, options = self.config.target, self.config.options(retry=retry)
             self._channels[retry] = (
                 self._face.insecure_channel(target, options)
