@@ -41,6 +41,8 @@ def address(tiny_gallery, tiny_bundle, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
     """What the machine's environment says must not decide a test."""
+    for name in ("BEEDEX_TOKEN", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
     for name in ("BEEDEX_TARGET", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
 

@@ -1,15 +1,32 @@
 """The `beedex` command: what it prints, where, and how it ends."""
 
+import hashlib
 import json
 import os
+import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from typer.main import get_command_name
 
 from beedex.client import Client
-from beedex.client.command import main
+from beedex.client.command import build_app, main
+from beedex.client.parts import load_parts
+
+
+def list_commands(app, *path):
+    """The words of every command, its groups' names first."""
+    for command in app.registered_commands:
+        yield (*path, command.name or get_command_name(command.callback.__name__))
+    for group in app.registered_groups:
+        yield from list_commands(group.typer_instance, *path, *([group.name] if group.name else []))
+
+
+ALL_COMMANDS = sorted(list_commands(build_app(load_parts())))
 
 ANSWER_KEYS = {"photo", "verdict", "family", "probability", "families", "neighbors", "fingerprint", "snapshot", "error"}
 
@@ -88,8 +105,9 @@ def test_neighbors_prints_a_table_or_json(photos, capsys):
     assert capsys.readouterr().out.count(" clover/clover_") == 3
 
     assert main(["neighbors", photos[2], "-k", "3", "--json"]) == 0
-    answer = json.loads(capsys.readouterr().out)
+    [answer] = json.loads(capsys.readouterr().out)
     assert [neighbor["family"] for neighbor in answer["neighbors"]] == ["clover"] * 3
+    assert answer["error"] is None
 
 
 def test_embed_writes_one_row_a_photo(target, photos, tmp_path, capsys):
@@ -111,8 +129,11 @@ def test_embed_writes_one_row_a_photo(target, photos, tmp_path, capsys):
 def test_embed_writes_nothing_unless_every_photo_can_be_embedded(photos, tmp_path, capsys):
     out = tmp_path / "vectors.npy"
 
-    assert main(["embed", photos[0], str(tmp_path), "--out", str(out)]) == 1
-    assert list(tmp_path.iterdir()) == []
+    damaged = tmp_path / "bee.jpg"
+    damaged.write_bytes(b"bee")
+
+    assert main(["embed", photos[0], str(damaged), "--out", str(out)]) == 1
+    assert list(tmp_path.iterdir()) == [damaged]
     assert "nothing was written" in capsys.readouterr().err
 
 
@@ -145,6 +166,13 @@ def test_no_server_is_one_line_with_the_way_out(photos, capsys):
         ["identify"],
         ["identify", "x.jpg", "--nosuchoption"],
         ["identify", "x.jpg", "-k", "three"],
+        ["identify", "x.jpg", "-k", "0"],
+        ["identify", "x.jpg", "--timeout", "0"],
+        ["identify", "x.jpg", "--tls-key", "key.pem"],
+        ["identify", "x.jpg", "--pictures", "oil"],
+        ["identify", "x.jpg", "--watch", "photos"],
+        ["identify", "x.jpg", "--existing"],
+        ["photo", "0123456789abcdef"],
         ["embed", "x.jpg"],
         ["serve"],
         ["serve", "--index", "x", "--listen", "nowhere"],
@@ -184,19 +212,108 @@ def test_version_and_help_end_with_0(capsys):
     assert "identify" in shown
 
 
-@pytest.mark.parametrize("command", ["identify", "neighbors", "embed", "serve"])
+@pytest.mark.parametrize("command", ALL_COMMANDS)
 def test_every_commands_help_ends_with_an_example(command, capsys):
-    assert main([command, "--help"]) == 0
-    assert f"Example: beedex {command} " in " ".join(capsys.readouterr().out.split())
+    assert main([*command, "--help"]) == 0
+    assert f"Example: beedex {' '.join(command)}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_interrupt_is_130(monkeypatch):
     def interrupt(*_args, **_kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Client, "identify", interrupt)
+    monkeypatch.setattr(Client, "status", interrupt)
 
-    assert main(["identify", "bee.jpg"]) == 130
+    assert main(["status"]) == 130
+
+
+@pytest.mark.usefixtures("target")
+def test_embed_tells_what_it_wrote_as_json(photos, tmp_path, capsys):
+    out = tmp_path / "vectors.npy"
+
+    assert main(["embed", *photos, "--out", str(out), "--json"]) == 0
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+
+    assert (told["out"], told["photos"], told["dimension"], told["snapshot"]) == (str(out), photos, 32, 1)
+    assert captured.err == ""
+
+
+def test_status_families_and_snapshots_are_tables_or_json(target, capsys):
+    for command, key, value in (
+        ("status", "entries", 18),
+        ("families", "families", [{"name": name, "entries": 6} for name in ("amber", "blue", "clover")]),
+    ):
+        assert main([command, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)[key] == value
+    assert main(["snapshots", "--json"]) == 0
+    assert [snapshot["version"] for snapshot in json.loads(capsys.readouterr().out)["snapshots"]] == [1]
+
+    assert main(["status"]) == 0
+    assert f"at {target}" in capsys.readouterr().out
+    assert main(["families"]) == 0
+    assert capsys.readouterr().out.split() == ["6", "amber", "6", "blue", "6", "clover"]
+    assert main(["snapshots"]) == 0
+    assert capsys.readouterr().out.startswith("*      1  ")
+
+
+@pytest.mark.usefixtures("target")
+def test_photo_writes_the_file_of_an_entry(tiny_gallery, photos, tmp_path, capsys):
+    out = tmp_path / "bee.jpg"
+    entry = hashlib.sha256(Path(photos[0]).read_bytes()).hexdigest()[:16]
+
+    assert main(["photo", entry, "--out", str(out)]) == 0
+    assert out.read_bytes() == Path(photos[0]).read_bytes()
+    assert stat.S_IMODE(out.stat().st_mode) == stat.S_IMODE((tiny_gallery / "amber" / "amber_000.jpg").stat().st_mode)
+
+    assert main(["photo", entry, "--out", str(out), "--max-side", "32", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["size_bytes"] == out.stat().st_size
+    with Image.open(out) as shrunk:
+        assert max(shrunk.size) == 32
+
+
+@pytest.mark.usefixtures("target")
+def test_an_entry_that_is_not_there_is_one_line_and_no_file(tmp_path, capsys):
+    assert main(["photo", "0" * 16, "--out", str(tmp_path / "bee.jpg")]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_server_is_in_the_document_and_one_line(photos, capsys):
+    assert main(["identify", *photos, "--target", "127.0.0.1:1", "--json"]) == 1
+    captured = capsys.readouterr()
+    answers = json.loads(captured.out)
+
+    assert [answer["photo"] for answer in answers] == photos
+    assert {answer["error"]["code"] for answer in answers} == {"UNAVAILABLE"}
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_no_server_is_said_once_however_many_photos_there_are(photos, capsys):
+    assert main(["identify", *photos, "--target", "127.0.0.1:1"]) == 1
+    captured = capsys.readouterr()
+
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    assert "--tls" in captured.err
+
+
+def test_a_token_on_the_command_line_is_refused_and_not_repeated(photos, capsys):
+    assert main(["identify", photos[0], "--token", "s3cr3t"]) == 2
+    message = capsys.readouterr().err
+
+    assert "--token-file FILE" in message
+    assert "s3cr3t" not in message
+
+
+def test_a_token_does_not_leave_the_machine_in_the_clear(monkeypatch, capsys):
+    monkeypatch.setenv("BEEDEX_TOKEN", "s3cr3t")
+
+    assert main(["status", "--target", "bees.example:50051"]) == 2
+    message = capsys.readouterr().err
+    assert "--insecure" in message
+    assert "s3cr3t" not in message
 
 
 @pytest.mark.usefixtures("target")

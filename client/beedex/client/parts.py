@@ -1,10 +1,11 @@
 """The parts of beedex that bring commands, and the one command line that they make together.
 
-A part is a module named in the entry-point group `beedex.commands` with four names:
+A part is a module named in the entry-point group `beedex.commands` with these names:
 
     EXTRA    the extra that installs what it needs, such as "train"; "" for what is always there
     NEEDS    the importable names that it needs; looked for, never imported here
-    ERRORS   its exceptions that are for the person at the command line, shown as one line
+    ERRORS   its exceptions that are for the person at the command line, shown as one line; or a function `list_errors`
+             that returns them, where importing them takes long
     app      a typer.Typer with its commands and groups
 
 Importing a part's module must be quick. Groups of the same name become one. The commands of a part whose needs are
@@ -48,14 +49,14 @@ class Part:
         extra: what installs its needs.
         missing: which of them are not there.
         fault: why its module can't be imported; empty when it can. Such a part has no commands.
-        errors: its exceptions for people.
+        list_errors: returns its exceptions for people.
         app: its commands.
     """
 
     extra: str
     missing: tuple[str, ...] = ()
     fault: str = ""
-    errors: tuple[type[Exception], ...] = ()
+    list_errors: Callable[[], tuple[type[Exception], ...]] = tuple
     app: typer.Typer = field(default_factory=typer.Typer)
 
 
@@ -72,7 +73,12 @@ def _inspect(point: EntryPoint) -> Part:
         # One broken part must not take the others' commands away.
         return Part(extra=point.name, fault=str(error))
     missing = tuple(name for name in module.NEEDS if not _is_installed(name))
-    return Part(extra=module.EXTRA, missing=missing, errors=module.ERRORS, app=module.app)
+    return Part(extra=module.EXTRA, missing=missing, list_errors=_find_errors(module), app=module.app)
+
+
+def _find_errors(module: CommandsModule) -> Callable[[], tuple[type[Exception], ...]]:
+    listed = getattr(module, "list_errors", None)
+    return listed if callable(listed) else lambda: module.ERRORS
 
 
 def _is_installed(name: str) -> bool:

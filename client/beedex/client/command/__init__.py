@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
+from beedex.client.command.layout import CommandLayout, lay_out
+from beedex.client.command.lines import print_error
 from beedex.client.parts import MissingExtraError, Part, describe_faults, describe_missing, join_parts, load_parts
 
 __all__ = ["build_app", "main"]
@@ -23,9 +25,12 @@ EXAMPLE = "Example: beedex identify bee.jpg"
 def build_app(parts: Sequence[Part]) -> typer.Typer:
     """Return the whole command line of these parts."""
     notes = [EXAMPLE, describe_missing(parts), *describe_faults(parts)]
-    app = typer.Typer(name="beedex", help=SUMMARY, epilog="\n\n".join(note for note in notes if note))
+    app = typer.Typer(
+        name="beedex", cls=CommandLayout, help=SUMMARY, epilog="\n\n".join(note for note in notes if note)
+    )
     app.callback(invoke_without_command=True)(_begin)
     join_parts(app, parts)
+    lay_out(app)
     return app
 
 
@@ -60,7 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
     parts = load_parts()
-    foreseen = tuple(error for part in parts for error in part.errors)
     try:
         return _run(build_app(parts), argv)
     except (typer.Abort, KeyboardInterrupt):
@@ -69,7 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), EXIT_USAGE)
     except typer.TyperException as error:
         return _fail(_word_usage(error, parts), EXIT_USAGE)
-    except foreseen as error:
+    except Exception as error:
+        # Only now: a part's errors may take long to import.
+        if not isinstance(error, tuple(kind for part in parts for kind in part.list_errors())):
+            raise
         return _fail(str(error), EXIT_FAILED)
 
 
@@ -99,6 +106,5 @@ def _word_usage(error: typer.TyperException, parts: Sequence[Part]) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    # One line, whatever an error's text holds.
-    print(f"beedex: error: {' '.join(message.split())}", file=sys.stderr)
+    print_error(message)
     return code

@@ -1,4 +1,4 @@
-"""Which photos the words of a command mean: files, folders, patterns, and `-` for the photo that comes through stdin."""
+"""Which photos the words of a command mean: files, folders, patterns, and `-` for one that comes through stdin."""
 
 import glob
 import os
@@ -64,7 +64,7 @@ def is_photo_name(name: str) -> bool:
 
 def _read_stdin(stdin: BinaryIO) -> bytes:
     if stdin.isatty():
-        raise NoPhotoError("`-` takes a photo from stdin: expected a file or a pipe, received a terminal; add `< PHOTO`")
+        raise NoPhotoError("`-` takes a photo from stdin: expected a file or a pipe, received a terminal")
     content = stdin.read()
     if not content:
         raise NoPhotoError("`-` takes a photo from stdin: expected the bytes of an image file, received nothing")
@@ -93,5 +93,5 @@ def _walk(folder: str) -> Iterator[str]:
 def _require_photos(paths: Iterable[str], where: str) -> list[str]:
     found = list(paths)
     if not found:
-        raise NoPhotoError(f"no photo in {where}: expected files that end in {', '.join(PHOTO_SUFFIXES)}; check the path")
+        raise NoPhotoError(f"no photo in {where}: expected names that end in {', '.join(PHOTO_SUFFIXES)}")
     return found

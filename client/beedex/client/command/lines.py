@@ -1,0 +1,42 @@
+"""What commands print that is no table: JSON, errors and notes."""
+
+import json
+import sys
+from collections.abc import Mapping
+
+__all__ = ["print_error", "print_json", "say", "word_for_shell"]
+
+# The errors of the client tell a program the way out; at the command line it has another name.
+WORDS_FOR_SHELL: Mapping[str, str] = {
+    "pass tls=Tls()": "give --tls",
+    "allow_insecure_token=True": "--insecure",
+    "pass a token= that it knows": "give --token-file FILE, or the variable BEEDEX_TOKEN, with a token that it knows",
+    "with timeout_s": "with --timeout",
+}
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document on stdout."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def print_error(message: str) -> None:
+    """Print an error as one line on stderr, whatever the text holds."""
+    print(f"beedex: error: {' '.join(word_for_shell(message).split())}", file=sys.stderr)
+
+
+def say(message: str) -> None:
+    """Print a line on stderr that is no error."""
+    print(f"beedex: {' '.join(word_for_shell(message).split())}", file=sys.stderr, flush=True)
+
+
+def word_for_shell(message: str) -> str:
+    """Return the message with the options of commands in place of the arguments of Python.
+
+    Example:
+        >>> word_for_shell("no answer within 30 s; give it more time with timeout_s")
+        'no answer within 30 s; give it more time with --timeout'
+    """
+    for word, option in WORDS_FOR_SHELL.items():
+        message = message.replace(word, option)
+    return message
