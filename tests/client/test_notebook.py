@@ -177,6 +177,17 @@ def test_a_verdict_names_what_it_names(answer, verdict, candidates, names):
     assert read(other._repr_html_()).texts[:2] == [verdict, names]
 
 
+def test_a_photo_of_the_index_is_shown_with_what_is_known_of_it(address, answer):
+    with Client(address) as client:
+        photo = client.photo(answer.neighbors[0].entry_id)
+    page = read(photo._repr_html_())
+
+    assert [base64.b64decode(source.removeprefix(JPEG)) for source in page.photos] == [photo.content]
+    assert photo.entry.path in "".join(page.texts)
+    assert read(replace(photo, content=bytes(2 * 1024 * 1024))._repr_html_()).photos == []
+    assert read(replace(photo, media_type="image/svg+xml")._repr_html_()).photos == []
+
+
 def test_a_long_list_is_cut_and_says_so():
     families = tuple(Family(name=f"family {number}", entries=1) for number in range(70))
     page = read(Families(rows=families, fingerprint="", snapshot=1)._repr_html_())

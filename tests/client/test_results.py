@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from beedex.client import (
     NotFoundError,
     Verdict,
 )
+from beedex.client._entries import Entry, EntryOutcome, EntryOutcomes
+from beedex.client._outcomes import Outcome
 from beedex.client._result import plain
 
 ORIGIN: dict[str, Any] = {"fingerprint": "3fa2b1c09d1e" + "0" * 52, "snapshot": 7, "request_id": "a" * 32}
@@ -230,6 +233,29 @@ def test_tables_have_a_row_for_each_value_and_a_column_for_each_field():
         "probability": [0.75, 0.25],
         "similarity": [0.5, 0.5],
     }
+
+
+def test_outcomes_are_told_without_the_photos_and_are_equal_by_what_became_of_them():
+    outcome = Outcome(index=0, photo=bytes(5000), result=make_families())
+    pixels = replace(outcome, photo=np.zeros((30, 40, 3), np.uint8))
+
+    assert max(len(repr(outcome)), len(repr(pixels))) <= SCREEN
+    assert outcome == pixels
+    assert hash(outcome) == hash(pixels)
+    assert outcome.to_dict()["photo"] is None
+    assert replace(outcome, photo=Path("bee.jpg")).to_dict()["photo"] == "bee.jpg"
+
+
+def test_a_table_of_outcomes_has_the_columns_of_what_they_hold():
+    entry = Entry(
+        entry_id="0123456789abcdef", family="mason", path="", group="", species="", source="", license="", credit=""
+    )
+    rows = (EntryOutcome(entry=entry), EntryOutcome(error=NotFoundError("no entry", reason="ENTRY_NOT_FOUND")))
+    table = EntryOutcomes(rows=rows, **ORIGIN).to_pandas()
+
+    assert table["entry.family"].tolist()[0] == "mason"
+    assert table["error.reason"].tolist()[1] == "ENTRY_NOT_FOUND"
+    assert {"entry", "error"} & set(table.columns) == set()
 
 
 def test_a_table_without_rows_has_its_columns():

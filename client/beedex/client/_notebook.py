@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from beedex.client._result import Answer
     from beedex.client._results import FamilyScore, Identification, Neighbor, Neighbors
+    from beedex.client._stored_photos import StoredPhoto
 
-__all__ = ["show_identification", "show_neighbors", "show_table"]
+__all__ = ["show_identification", "show_neighbors", "show_photo", "show_table"]
 
 Fetch: TypeAlias = "Callable[[Sequence[str]], Mapping[str, bytes]]"
 
@@ -24,6 +25,10 @@ Fetch: TypeAlias = "Callable[[Sequence[str]], Mapping[str, bytes]]"
 FAMILIES_SHOWN = 6
 NEIGHBORS_SHOWN = 12
 ROWS_SHOWN = 50
+
+# A notebook keeps in its file what it shows.
+PHOTO_SHOWN_BYTES = 1024 * 1024
+MEDIA_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
 
 # White on each has a contrast of at least 5 : 1, and each stands out from white and from black by 3 : 1.
 COLOUR_BY_VERDICT = {"MATCH": "#2a7d4f", "AMBIGUOUS": "#96600a", "UNKNOWN": "#b8352c"}
@@ -43,6 +48,7 @@ STYLE = """<style>
 .beedex figure { margin: 0 }
 .beedex figure img { width: 100%; aspect-ratio: 1; object-fit: cover; border-radius: .4em; display: block }
 .beedex figure .gap { aspect-ratio: 1; border: 1px dashed rgba(128, 128, 128, .6); border-radius: .4em }
+.beedex figure.alone img { width: auto; max-width: 100%; max-height: 30em; aspect-ratio: auto }
 .beedex figcaption { font-size: .85em; line-height: 1.3; margin-top: .25em }
 .beedex table { border-collapse: collapse; margin: .6em 0; font-size: inherit; color: inherit;
   overflow-wrap: break-word }
@@ -83,6 +89,20 @@ def show_table(rows: "Sequence[Mapping[str, object]]", answer: "Answer") -> str:
     return _frame(_tabulate(columns, cells) + _count_rest(len(rows), ROWS_SHOWN), answer)
 
 
+def show_photo(photo: "StoredPhoto") -> str:
+    """Return a photo of the index with what is known of it; a large one only by its words."""
+    entry = photo.entry
+    is_shown = photo.media_type in MEDIA_TYPES and len(photo.content) <= PHOTO_SHOWN_BYTES
+    picture = _draw_photo(photo.content, entry.family, photo.media_type) if is_shown else ""
+    facts = [entry.species, entry.path, entry.source, entry.license, entry.credit, f"entry {entry.entry_id}"]
+    words = ", ".join(fact for fact in facts if fact)
+    return _frame(
+        f'<figure class="alone">{picture}<figcaption>{escape(entry.family)} '
+        f'<span class="quiet">{escape(words)}, {len(photo.content)} bytes</span></figcaption></figure>',
+        photo,
+    )
+
+
 def _frame(content: str, answer: "Answer") -> str:
     made_with = f"embedder {shorten_fingerprint(answer.fingerprint)}, snapshot {answer.snapshot}"
     return f'{STYLE}<div class="beedex">{content}<div class="quiet">{escape(made_with)}</div></div>'
@@ -112,11 +132,7 @@ def _show_rows(neighbors: "Sequence[Neighbor]", fetch: Fetch) -> str:
 
 
 def _draw_neighbor(neighbor: "Neighbor", photo: bytes | None) -> str:
-    if photo is None:
-        picture = '<div class="gap"></div>'
-    else:
-        source = f"data:image/jpeg;base64,{base64.b64encode(photo).decode('ascii')}"
-        picture = f'<img alt="{escape(neighbor.family)}" src="{source}">'
+    picture = '<div class="gap"></div>' if photo is None else _draw_photo(photo, neighbor.family, "image/jpeg")
     facts = [neighbor.path, neighbor.species, neighbor.source, neighbor.license, f"entry {neighbor.entry_id}"]
     title = ", ".join(fact for fact in facts if fact)
     # Whoever made a photo is named beside it.
@@ -125,6 +141,11 @@ def _draw_neighbor(neighbor: "Neighbor", photo: bytes | None) -> str:
         f'<figure title="{escape(title)}">{picture}<figcaption>{escape(neighbor.family)} '
         f'<span class="quiet">{write_number(neighbor.similarity)}</span>{credit}</figcaption></figure>'
     )
+
+
+def _draw_photo(photo: bytes, family: str, media_type: str) -> str:
+    content = base64.b64encode(photo).decode("ascii")
+    return f'<img alt="{escape(family)}" src="data:{media_type};base64,{content}">'
 
 
 def _tabulate_neighbors(neighbors: "Sequence[Neighbor]") -> str:

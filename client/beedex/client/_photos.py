@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from PIL import Image
     from typing_extensions import TypeIs
 
-__all__ = ["PhotoSource", "Pixels", "count_bytes", "encode_photo", "is_array", "is_image", "open_photo", "read_photo"]
+__all__ = [
+    "PhotoSource",
+    "Pixels",
+    "count_bytes",
+    "encode_photo",
+    "is_array",
+    "is_image",
+    "name_photo",
+    "open_photo",
+    "read_photo",
+]
 
 # A path, the bytes of an image file, a file open for reading in binary mode, pixels as an array of uint8 of shape
 # (H, W), (H, W, 3) or (H, W, 4), or an image of Pillow.
@@ -65,6 +75,11 @@ def encode_photo(photo: "bytes | Pixels") -> bytes:
     if isinstance(photo, bytes):
         return photo
     return encode_array(photo) if is_array(photo) else encode_image(photo)
+
+
+def name_photo(photo: "PhotoSource") -> str | None:
+    """Return the path of a photo; None of one that was given by what it holds."""
+    return str(photo) if isinstance(photo, str | os.PathLike) else None
 
 
 def count_bytes(photo: "bytes | Pixels") -> int:

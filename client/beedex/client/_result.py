@@ -34,10 +34,9 @@ class Result:
         told = []
         for name in _name_fields(self):
             value = getattr(self, name)
-            if name == "fingerprint":
-                told.append(f"{name}={shorten_fingerprint(value)}…")
-            elif name != "request_id" and value != "":
-                told.append(f"{name}={write_value(value)}")
+            if name == "request_id" or (isinstance(value, str) and not value):
+                continue
+            told.append(f"{name}={shorten_fingerprint(value) + '…' if name == 'fingerprint' else write_value(value)}")
         return f"{type(self).__name__}({', '.join(told)})"
 
     def to_dict(self) -> dict[str, Any]:

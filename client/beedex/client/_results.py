@@ -33,7 +33,12 @@ __all__ = [
 
 
 class Verdict(StrEnum):
-    """What an identification comes to."""
+    """What an identification comes to.
+
+    Example:
+        >>> Verdict.MATCH == "MATCH"
+        True
+    """
 
     MATCH = "MATCH"
     AMBIGUOUS = "AMBIGUOUS"
@@ -48,6 +53,10 @@ class FamilyScore(Result):
         family: the label.
         probability: in [0, 1]; over all families of an answer they sum to 1.
         similarity: what speaks for the family, a cosine in [-1, 1].
+
+    Example:
+        >>> FamilyScore(family="mason", probability=0.75, similarity=0.6).to_dict()
+        {'family': 'mason', 'probability': 0.75, 'similarity': 0.6}
     """
 
     family: str
@@ -69,22 +78,37 @@ class Neighbor(Result):
         source: where the photo is from.
         license: the photo's licence.
         credit: who made it.
+
+    Example:
+        >>> Neighbor(entry_id="6a598e3d92e0e8d4", family="mason", similarity=0.91234, credit="A. Nonymous")
+        Neighbor(entry_id='6a598e3d92e0e8d4', family='mason', similarity=0.912, credit='A. Nonymous')
     """
 
     entry_id: str
     family: str
     similarity: float
-    path: str
-    group: str
-    species: str
-    source: str
-    license: str
-    credit: str
+    path: str = ""
+    group: str = ""
+    species: str = ""
+    source: str = ""
+    license: str = ""
+    credit: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Neighbors(Rows[Neighbor]):
-    """The indexed photos most like the query: a sequence of `Neighbor`, nearest first."""
+    """The indexed photos most like the query: a sequence of `Neighbor`, nearest first.
+
+    In a notebook it shows the photos, which it fetches from the server then.
+
+    Example:
+        >>> near = Neighbor(entry_id="6a598e3d92e0e8d4", family="mason", similarity=0.9)
+        >>> neighbors = Neighbors(rows=(near,), fingerprint="3fa2b1c09d1e", snapshot=7)
+        >>> neighbors
+        <Neighbors 1: 'mason' 0.900; embedder 3fa2b1c09d1e, snapshot 7>
+        >>> [neighbor.family for neighbor in neighbors], neighbors.to_numpy().shape
+        (['mason'], (1,))
+    """
 
     ROWS_KEY: ClassVar[str] = "neighbors"
     ROW_TYPE: ClassVar[type | None] = Neighbor
@@ -116,6 +140,22 @@ class Identification(Answer):
         reason: one sentence for a person.
         families: every family of the index, likeliest first.
         neighbors: the nearest indexed photos, nearest first.
+
+    In a notebook it shows the neighbors' photos, which it fetches from the server then.
+
+    Example:
+        >>> Identification(
+        ...     verdict=Verdict.MATCH,
+        ...     family="mason",
+        ...     probability=0.75,
+        ...     candidates=("mason",),
+        ...     reason="mason with probability 0.75",
+        ...     families=(FamilyScore(family="mason", probability=0.75, similarity=0.6),),
+        ...     neighbors=Neighbors(rows=(), fingerprint="3fa2b1c09d1e", snapshot=7),
+        ...     fingerprint="3fa2b1c09d1e",
+        ...     snapshot=7,
+        ... )
+        <Identification MATCH: 'mason' 0.750; neighbors none; embedder 3fa2b1c09d1e, snapshot 7>
     """
 
     verdict: Verdict
@@ -161,6 +201,14 @@ class Embedding(Answer):
 
     Attributes:
         vector: (D,) float32 of length 1, read-only.
+
+    Example:
+        >>> import numpy as np
+        >>> embedding = Embedding(vector=np.array([0.6, 0.8], np.float32), fingerprint="3fa2b1c09d1e", snapshot=7)
+        >>> embedding
+        <Embedding (2,): 0.600, 0.800; embedder 3fa2b1c09d1e, snapshot 7>
+        >>> np.asarray(embedding).dtype
+        dtype('float32')
     """
 
     vector: "NDArray[np.float32]"
@@ -205,6 +253,10 @@ class Family(Result):
     Attributes:
         name: the label.
         entries: how many indexed photos have it.
+
+    Example:
+        >>> Family(name="mason", entries=24)
+        Family(name='mason', entries=24)
     """
 
     name: str
@@ -213,7 +265,12 @@ class Family(Result):
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Families(Rows[Family]):
-    """The families of the index: a sequence of `Family`, by name."""
+    """The families of the index: a sequence of `Family`, by name.
+
+    Example:
+        >>> Families(rows=(Family(name="mason", entries=24),), fingerprint="3fa2b1c09d1e", snapshot=7)
+        <Families 1: 'mason' 24; embedder 3fa2b1c09d1e, snapshot 7>
+    """
 
     ROWS_KEY: ClassVar[str] = "families"
     ROW_TYPE: ClassVar[type | None] = Family

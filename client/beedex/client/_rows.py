@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from beedex.client._result import Answer, plain
-from beedex.client._tables import tabulate
+from beedex.client._tables import flatten, tabulate
 from beedex.client._wording import enumerate_few
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Rows(Answer, Sequence[T]):
     def _repr_html_(self) -> str:
         from beedex.client._notebook import show_table  # noqa: PLC0415 - only notebooks need it
 
-        return show_table([plain(row) for row in self.rows], self)
+        return show_table(flatten(plain(row) for row in self.rows), self)
 
     def _write_row(self, row: T) -> str:
         """Return a row as the repr shows it."""

@@ -42,6 +42,11 @@ class StoredPhoto(Answer):
         values = Answer.to_dict(replace(self, content=b""))
         return {key: value for key, value in values.items() if key != "content"} | {"size_bytes": len(self.content)}
 
+    def _repr_html_(self) -> str:
+        from beedex.client._notebook import show_photo  # noqa: PLC0415 - only notebooks need it
+
+        return show_photo(self)
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.entry!r}, {self.media_type}, {len(self.content)} bytes)"
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from beedex.client._result import Answer
 
-__all__ = ["tabulate"]
+__all__ = ["flatten", "tabulate"]
 
 
 def tabulate(rows: "Iterable[object]", columns: "Sequence[str]", origin: "Answer") -> "pd.DataFrame":
@@ -25,14 +25,22 @@ def tabulate(rows: "Iterable[object]", columns: "Sequence[str]", origin: "Answer
         ImportError: pandas is not installed.
     """
     pandas: Any = _import_pandas()
-    records = [_flatten(plain(row)) for row in rows]
+    records = flatten(plain(row) for row in rows)
     names = list(dict.fromkeys([*columns, *(name for record in records for name in record)]))
     frame: pd.DataFrame = pandas.DataFrame.from_records(records, columns=names)
     frame.attrs.update(fingerprint=origin.fingerprint, snapshot=origin.snapshot, request_id=origin.request_id)
     return frame
 
 
-def _flatten(record: dict[str, Any]) -> dict[str, Any]:
+def flatten(records: "Iterable[dict[str, Any]]") -> list[dict[str, Any]]:
+    """Return plain data without what is nested: its names are joined by a dot."""
+    flat = [_join_names(record) for record in records]
+    # What is None in one row and nested in another has only the columns of the latter.
+    nested = {name.partition(".")[0] for record in flat for name in record if "." in name}
+    return [{name: value for name, value in record.items() if name not in nested} for record in flat]
+
+
+def _join_names(record: dict[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in record.items():
         if isinstance(value, dict):
