@@ -47,6 +47,11 @@ class View:
     def __len__(self) -> int:
         return len(self.snapshot.vectors) - len(self._hidden) + len(self._added)
 
+    def list_ids(self) -> NDArray[np.int64]:
+        """Return the ids of all entries, (N,), ascending."""
+        own = np.setdiff1d(self.snapshot.entries.ids, self._hidden, assume_unique=True)
+        return np.union1d(own, np.array(list(self._added), np.int64))
+
     def count_families(self) -> dict[str, int]:
         """Return the number of entries by family, sorted by name; families without an entry are left out."""
         counts = dict(self.snapshot.manifest.families)

@@ -21,7 +21,7 @@ __all__ = ["ERRORS", "EXTRA", "NEEDS", "app", "serve_app"]
 EXTRA = "server"
 NEEDS: tuple[str, ...] = (
     *("PIL", "faiss", "grpc_health", "grpc_reflection", "openvino", "prometheus_client", "pydantic"),
-    *("pythonjsonlogger", "starlette", "tomlkit", "uvicorn"),
+    *("python_multipart", "pythonjsonlogger", "starlette", "tomlkit", "uvicorn"),
 )
 ERRORS: tuple[type[Exception], ...] = (BeedexError,)
 
@@ -44,6 +44,9 @@ def serve_index(
     listen: Annotated[
         str | None,
         typer.Option(help="Where to listen, 127.0.0.1:50051 by default; port 0 takes a free one.", metavar="HOST:PORT"),
+    ] = None,
+    web: Annotated[
+        str | None, typer.Option(help="Serve a web page and a JSON API here too.", metavar="HOST:PORT")
     ] = None,
     threads: Annotated[
         int | None, typer.Option(help="CPU threads for inference; all of them by default.", metavar="N", min=1)
@@ -91,6 +94,7 @@ def serve_index(
         "tls.client_ca": tls_client_ca,
         "access.tokens": tokens,
         "access.allow_insecure": insecure,
+        "web.listen": web,
     }
     settings = _load(config, flags, assignments or [])
     if print_config:
@@ -147,6 +151,9 @@ def _serve(config: "ServerConfig", ready_file: Path | None) -> None:
     def announce_http(address: str) -> None:
         print(f"beedex: /livez, /readyz and /metrics on http://{address}", flush=True)
 
+    def announce_web(url: str) -> None:
+        print(f"beedex: the web page is {url}/", flush=True)
+
     def announce(address: str, engine: "Engine") -> None:
         manifest = engine.searcher.snapshot.manifest
         print(
@@ -159,7 +166,11 @@ def _serve(config: "ServerConfig", ready_file: Path | None) -> None:
         tell_supervisor("READY=1", f"STATUS=serving on {address}")
 
     try:
-        asyncio.run(serve_until_signal(config, on_bound=announce_port, on_ready=announce, on_http=announce_http))
+        asyncio.run(
+            serve_until_signal(
+                config, on_bound=announce_port, on_ready=announce, on_http=announce_http, on_web=announce_web
+            )
+        )
     finally:
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ __all__ = [
     "ServerConfig",
     "TlsConfig",
     "WatchConfig",
+    "WebConfig",
 ]
 
 # This machine only.
@@ -55,8 +56,8 @@ class LaneConfig(Section):
     Attributes:
         threads: how many CPU threads inference may use; None for all.
         decode_threads: how many photos are decoded at once.
-        capacity: how many photos may be in the lane, those being worked on included. Two cores embed some 15
-            InceptionV3 photos a second, so the last of a full lane waits about 4 s; with photos of a few MB the lane
+        capacity: how many photos may be in the lane, those being worked on included. Two cores embed some 26
+            InceptionV3 photos a second, so the last of a full lane waits about 2.5 s; with photos of a few MB the lane
             holds some 100 MB. At least 2, so that a look-up can wait beside a stream.
         cache_mb: MiB that embeddings may take which are kept for photos that come again; 0 for none. An embedding of
             128 numbers takes 13 kB with its features, so 32 MiB hold those of 2,500 photos.
@@ -80,7 +81,8 @@ class LimitsConfig(Section):
         max_stream_items: the most items of one stream.
         stream_window: how many items of a stream are under way at once.
         max_streams: the most streams that are open at once.
-        max_idle_s: how long a stream may send nothing.
+        max_idle_s: how long a stream may send nothing while nothing of it is under way, and how long a reply may wait
+            for its caller to take it.
         max_entries: the most entries of one upsert or delete.
         max_metadata_bytes: of a request.
     """
@@ -202,6 +204,38 @@ class WatchConfig(Section):
         return traces_endpoint
 
 
+class WebConfig(Section):
+    """The web page and its JSON API; protected by [tls] and [access] as gRPC is.
+
+    Attributes:
+        listen: HOST:PORT where they are served; port 0 takes a free one. None for none.
+        hosts: names by which browsers may call the server, beside the host of listen; on a loopback address every other
+            name is refused, so that a page of elsewhere can't have its own name lead here. A proxy's name belongs here.
+        default_timeout_s: how long a request may take that doesn't say.
+        max_timeout_s: the most that it may say.
+        max_header_s: how long a connection may take to send a request's head.
+        max_body_s: how long a request's body may take to come.
+        max_idle_s: how long a connection may lie idle between requests, or take nothing of an answer.
+        max_connections: the most connections whose requests are answered.
+        thumbnail_cache_mb: MiB of shrunk photos that are kept; 0 for none.
+    """
+
+    listen: str | None = None
+    hosts: tuple[str, ...] = ()
+    default_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    max_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    max_header_s: Annotated[float, Field(gt=0)] = 10.0
+    max_body_s: Annotated[float, Field(gt=0)] = 60.0
+    max_idle_s: Annotated[float, Field(gt=0)] = 75.0
+    max_connections: Count = 200
+    thumbnail_cache_mb: Annotated[int, Field(ge=0)] = 32
+
+    @field_validator("listen")
+    @classmethod
+    def _check_address(cls, listen: str | None) -> str | None:
+        return listen if listen is None else check_address(listen, "listen", EXAMPLE_HTTP_LISTEN)
+
+
 class ServerConfig(Section):
     """How to serve one index.
 
@@ -217,6 +251,7 @@ class ServerConfig(Section):
         tls: encryption.
         access: who may come in.
         watch: how it is watched.
+        web: the web page.
     """
 
     index_dir: Path
@@ -229,6 +264,7 @@ class ServerConfig(Section):
     tls: TlsConfig = TlsConfig()
     access: AccessConfig = AccessConfig()
     watch: WatchConfig = WatchConfig()
+    web: WebConfig = WebConfig()
 
     @field_validator("listen")
     @classmethod

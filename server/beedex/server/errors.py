@@ -15,6 +15,7 @@ BeedexError                      of beedex.index
 │   ├── IdleError                its caller neither sends nor takes anything
 │   ├── DrainingError            the server is going down
 │   ├── PhotoNotAvailableError   it asks for a photo that the server can't show
+│   ├── ResourceNotFoundError    it names something else that there isn't
 │   ├── SnapshotNotFoundError    it names a snapshot that there isn't
 │   ├── IndexUnusableError       a snapshot, the index directory or what a build needs can't be used
 │   ├── BuildRunningError        another build of the index is under way
@@ -49,6 +50,7 @@ __all__ = [
     "NothingToCompareError",
     "PhotoNotAvailableError",
     "RefusalError",
+    "ResourceNotFoundError",
     "SnapshotNotFoundError",
     "StreamLimitError",
     "UnauthenticatedError",
@@ -131,6 +133,10 @@ class DrainingError(RefusalError):
 
 class PhotoNotAvailableError(RefusalError):
     """The server can't show this photo."""
+
+
+class ResourceNotFoundError(RefusalError):
+    """There is no such thing, and it is none of those that have an error of their own."""
 
 
 class SnapshotNotFoundError(RefusalError):

@@ -5,6 +5,7 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
 
 import grpc
@@ -12,9 +13,10 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from beedex.oip import inference_pb2, inference_pb2_grpc
+from beedex.server.access.callers import Callers, open_callers
 from beedex.server.access.certificates import open_credentials
 from beedex.server.access.exposure import require_protection
-from beedex.server.access.interceptor import AccessInterceptor, open_access
+from beedex.server.access.interceptor import AccessInterceptor
 from beedex.server.calls.door import MOST_LAME_DUCK_S, Door, turn_away
 from beedex.server.calls.patience import PatienceInterceptor
 from beedex.server.calls.status import StatusInterceptor
@@ -38,6 +40,9 @@ from beedex.server.upkeep.following import Follower
 from beedex.server.upkeep.loading import LoadingThread
 from beedex.server.upkeep.waiting import load_first
 from beedex.server.watching.watch import Watch, open_watch
+from beedex.server.web.latency import RecentLatency
+from beedex.server.web.opening import open_site
+from beedex.server.web.paths import WEB_METHODS
 from beedex.v1 import embedding_pb2, embedding_pb2_grpc, index_pb2, index_pb2_grpc, search_pb2, search_pb2_grpc
 
 __all__ = ["SERVICE_NAMES", "create_server", "serve", "serve_until_signal"]
@@ -55,6 +60,16 @@ METHODS: tuple[str, ...] = tuple(
 )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outset:
+    """What a server begins with: who is told that it has begun, and what loads its index; see `serve`."""
+
+    on_bound: Callable[[str], None]
+    on_ready: Callable[[str, Engine], None]
+    on_web: Callable[[str], None]
+    load: Callable[[ServerConfig], Engine]
+
+
 def create_server(
     config: ServerConfig,
     slot: EngineSlot,
@@ -63,6 +78,7 @@ def create_server(
     background: Background,
     *,
     door: Door,
+    callers: Callers | None,
 ) -> tuple[grpc.aio.Server, int]:
     """Make a server with every service on it and bind its port; it isn't started.
 
@@ -73,6 +89,7 @@ def create_server(
         traffic: what sees each request come.
         background: what works beside the requests.
         door: what lets each request in.
+        callers: who may ask; None where everybody may.
 
     Returns:
         The server and its port, which differs from the configured one when that is 0.
@@ -81,10 +98,10 @@ def create_server(
         ListenError: the address is taken, isn't this machine's, or is others' to reach without protection.
         CredentialsError: certificates or tokens can't be used.
     """
-    credentials, access = _open_protection(config)
+    credentials = _open_protection(config, callers)
     interceptors: list[grpc.aio.ServerInterceptor] = [traffic, StatusInterceptor(), door]
-    if access is not None:
-        interceptors.append(access)
+    if callers is not None:
+        interceptors.append(AccessInterceptor(callers))
     interceptors.append(PatienceInterceptor(config.limits.max_idle_s))
     server = grpc.aio.server(interceptors=interceptors, options=config.channel_options())
     limits, streams = config.limits, Streams(config.limits, traffic)
@@ -116,16 +133,16 @@ def create_server(
     return server, port
 
 
-def _open_protection(config: ServerConfig) -> tuple[grpc.ServerCredentials | None, AccessInterceptor | None]:
-    """Return what encrypts the port and what asks callers who they are, once it is sure that this is enough."""
-    credentials, access = open_credentials(config.tls), open_access(config)
+def _open_protection(config: ServerConfig, callers: Callers | None) -> grpc.ServerCredentials | None:
+    """Return what encrypts the port, once it is sure that this and the check of callers are enough."""
+    credentials = open_credentials(config.tls)
     require_protection(
         config.listen,
         has_tls=credentials is not None,
-        has_callers=access is not None,
+        has_callers=callers is not None,
         allow_insecure=config.access.allow_insecure,
     )
-    return credentials, access
+    return credentials
 
 
 async def serve(
@@ -135,6 +152,7 @@ async def serve(
     on_bound: Callable[[str], None] = lambda _: None,
     on_ready: Callable[[str, Engine], None] = lambda _address, _engine: None,
     on_http: Callable[[str], None] = lambda _: None,
+    on_web: Callable[[str], None] = lambda _: None,
     load: Callable[[ServerConfig], Engine] = open_engine,
 ) -> None:
     """Serve until *stop* is set, then finish what was accepted.
@@ -148,37 +166,42 @@ async def serve(
         on_bound: called with HOST:PORT once the port is bound.
         on_ready: called with HOST:PORT and the engine once requests are answered.
         on_http: called with HOST:PORT once HTTP is answered, if that is asked for.
+        on_web: called with the web page's address once it is there, if that is asked for.
         load: what opens the engine, on a thread.
 
     Raises:
         BeedexError: the address or the index can't be used.
     """
-    slot = EngineSlot()
-    async with open_watch(config.watch, slot, METHODS) as watch:
+    slot, latency = EngineSlot(), RecentLatency()
+    methods = METHODS if config.web.listen is None else (*METHODS, *WEB_METHODS)
+    async with open_watch(config.watch, slot, methods, listeners=[latency]) as watch:
         if watch.http_address is not None:
             log.info("HTTP at %s tells /livez, /readyz and /metrics", watch.http_address)
             on_http(watch.http_address)
-        await _serve_watched(config, slot, watch, stop=stop, on_bound=on_bound, on_ready=on_ready, load=load)
+        outset = Outset(on_bound=on_bound, on_ready=on_ready, on_web=on_web, load=load)
+        await _serve_watched(config, slot, watch, latency, stop=stop, outset=outset)
 
 
 async def _serve_watched(
     config: ServerConfig,
     slot: EngineSlot,
     watch: Watch,
+    latency: RecentLatency,
     *,
     stop: asyncio.Event,
-    on_bound: Callable[[str], None],
-    on_ready: Callable[[str, Engine], None],
-    load: Callable[[ServerConfig], Engine],
+    outset: Outset,
 ) -> None:
-    readiness, traffic, thread = watch.readiness, watch.traffic, LoadingThread()
+    readiness, traffic, thread, load = watch.readiness, watch.traffic, LoadingThread(), outset.load
     health = HealthServicer((*SERVICE_NAMES, HEALTH_NAME), readiness)
     background = Background.open(config, Follower(config, slot, traffic, readiness, load, thread), traffic)
-    door = Door()
-    server, port = create_server(config, slot, health, traffic, background, door=door)
+    door, callers = Door(), open_callers(config)
+    server, port = create_server(config, slot, health, traffic, background, door=door, callers=callers)
+    site = open_site(config, slot, watch, photos=background.photos, door=door, callers=callers, latency=latency)
     address = f"{config.listen.rpartition(':')[0]}:{port}"
     await server.start()
-    on_bound(address)
+    outset.on_bound(address)
+    if site is not None:
+        outset.on_web(site.open())
     loading = asyncio.create_task(load_first(config, load, thread=thread, slot=slot, readiness=readiness, stop=stop))
     stopping = asyncio.create_task(stop.wait())
     following = None
@@ -187,7 +210,7 @@ async def _serve_watched(
         if loading.done() and loading.result():
             following = asyncio.create_task(background.follower.run())
             readiness.serve()
-            on_ready(address, slot.current)
+            outset.on_ready(address, slot.current)
             await asyncio.wait({stopping, following}, return_when=asyncio.FIRST_COMPLETED)
             if following.done():
                 # It runs until it is cancelled: this is a fault, and a server that no longer follows must not go on.
@@ -199,7 +222,8 @@ async def _serve_watched(
         readiness.drain()
         end_s = time.monotonic() + config.grace_s
         await turn_away(traffic, door, at_most_s=min(MOST_LAME_DUCK_S, config.grace_s / 2))
-        await server.stop(max(end_s - time.monotonic(), 0))
+        left_s = max(end_s - time.monotonic(), 0)
+        await asyncio.gather(server.stop(left_s), *(() if site is None else (site.close(left_s),)))
         await _close(loading, following, slot)
         await background.close()
         await asyncio.to_thread(thread.close)
@@ -223,6 +247,7 @@ async def serve_until_signal(
     on_bound: Callable[[str], None] = lambda _: None,
     on_ready: Callable[[str, Engine], None] = lambda _address, _engine: None,
     on_http: Callable[[str], None] = lambda _: None,
+    on_web: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, in a process of the server's own; see `serve`."""
     return_freed_blocks()
@@ -236,4 +261,4 @@ async def serve_until_signal(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
-    await serve(config, stop=stop, on_bound=on_bound, on_ready=on_ready, on_http=on_http)
+    await serve(config, stop=stop, on_bound=on_bound, on_ready=on_ready, on_http=on_http, on_web=on_web)

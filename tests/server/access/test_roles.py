@@ -12,7 +12,8 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tests.server.scenarios import run
 
-from beedex.server.access.interceptor import open_access
+from beedex.server.access.callers import open_callers
+from beedex.server.access.interceptor import AccessInterceptor
 from beedex.server.access.roles import EXCEPTIONS, ROLE_BY_SERVICE, Role, find_needed_role
 from beedex.server.calls.status import StatusInterceptor
 from beedex.server.calls.traffic import TrafficWatch
@@ -210,7 +211,8 @@ def test_refused_calls_are_counted_with_code_and_reason(tokens, connect):
         raise AssertionError(request, context)
 
     async def scenario():
-        access, listener = open_access(config), Listener()
+        callers, listener = open_callers(config), Listener()
+        access = None if callers is None else AccessInterceptor(callers)
         assert access is not None
         server = grpc.aio.server(
             interceptors=[TrafficWatch(listeners=[listener]), StatusInterceptor(), access],

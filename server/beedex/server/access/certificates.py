@@ -1,6 +1,6 @@
 """The server's TLS: its certificate and key, and whose certificates clients must show.
 
-gRPC asks before each handshake whether there is a newer certificate; connections that are open go on with theirs.
+Before each handshake it is looked whether there is a newer certificate; connections that are open go on with theirs.
 """
 
 import ssl
@@ -14,7 +14,7 @@ from beedex.server.access.followed import FollowedFiles, require_closed_to_write
 from beedex.server.config import TlsConfig
 from beedex.server.errors import CredentialsError
 
-__all__ = ["open_credentials"]
+__all__ = ["open_credentials", "open_http_context"]
 
 
 def open_credentials(tls: TlsConfig) -> grpc.ServerCredentials | None:
@@ -33,6 +33,33 @@ def open_credentials(tls: TlsConfig) -> grpc.ServerCredentials | None:
     return grpc.dynamic_ssl_server_credentials(
         followed.current, fetch, require_client_authentication=tls.client_ca is not None
     )
+
+
+def open_http_context(tls: TlsConfig) -> ssl.SSLContext | None:
+    """Return what encrypts HTTP as `open_credentials` encrypts gRPC; None without TLS; raises as it does."""
+    if tls.certificate is None or tls.key is None:
+        return None
+    certificate, key, client_ca = tls.certificate, tls.key, tls.client_ca
+
+    def read() -> ssl.SSLContext:
+        _read(certificate, key, client_ca)
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=client_ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["http/1.1"])
+        context.load_cert_chain(certificate, key, password=partial(_refuse_password, key))
+        if client_ca is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    followed = FollowedFiles("certificates", [path for path in (certificate, key, client_ca) if path], read)
+    first = followed.current
+
+    def take_current(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = followed.current
+
+    # OpenSSL asks with every handshake, also of clients that name no server.
+    first.sni_callback = take_current
+    return first
 
 
 class _News:

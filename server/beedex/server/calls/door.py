@@ -39,6 +39,15 @@ class Door(grpc.aio.ServerInterceptor):
         """Refuse every call that comes from now on; what is inside stays."""
         self._is_shut = True
 
+    def check(self) -> None:
+        """Let a request in that comes otherwise than over gRPC.
+
+        Raises:
+            DrainingError: it is shut.
+        """
+        if self._is_shut:
+            raise refuse_draining("nothing was done; ask again")
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],

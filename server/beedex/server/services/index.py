@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from beedex.server.calls.queries import check_expectation
@@ -15,6 +14,7 @@ from beedex.server.errors import InvalidRequestError
 from beedex.server.services.entries import pack_outcome, read_wish
 from beedex.server.services.origin import describe_origin, take_engine
 from beedex.server.services.snapshots import pack_limits, pack_progress, pack_snapshot, pack_summary
+from beedex.server.services.status import describe_status
 from beedex.server.upkeep.activation import Activation
 from beedex.server.upkeep.buildnews import BuildProgress
 from beedex.server.upkeep.builds import Builds
@@ -44,7 +44,6 @@ class IndexService(index_pb2_grpc.IndexServiceServicer):
     ) -> None:
         self._slot, self._traffic = slot, traffic
         self._activation, self._editing, self._builds = activation, editing, builds
-        self._version = version("beedex")
         self._max_entries = limits.max_entries
         self._limits = pack_limits(limits)
 
@@ -53,33 +52,7 @@ class IndexService(index_pb2_grpc.IndexServiceServicer):
     ) -> index_pb2.GetStatusResponse:
         """Tell the embedder, the snapshot and the limits."""
         del context
-        engine = take_engine(self._slot, request.expectation)
-        card, manifest = engine.card, engine.searcher.snapshot.manifest
-        return index_pb2.GetStatusResponse(
-            server_version=self._version,
-            embedder=index_pb2.Embedder(
-                fingerprint=card.fingerprint,
-                dimension=card.dimension,
-                backbone=card.backbone,
-                weights=card.weights.kind,
-                weights_note=card.weights.note,
-                calibrated=engine.searcher.calibration is not None,
-                input_side_px=card.preprocessing.side_px,
-            ),
-            snapshot=index_pb2.Snapshot(
-                version=manifest.version,
-                entries=len(engine.searcher.view),
-                families=len(engine.searcher.families()),
-                index_kind=manifest.index_kind,
-            ),
-            limits=self._limits,
-            origin=describe_origin(engine),
-            load=index_pb2.Load(
-                lane_depth=engine.lane.depth,
-                lane_capacity=engine.lane.capacity,
-                expected_wait_s=engine.lane.expected_wait_s,
-            ),
-        )
+        return describe_status(take_engine(self._slot, request.expectation), self._limits)
 
     async def ListSnapshots(  # noqa: N802 - the protocol's name
         self, request: index_pb2.ListSnapshotsRequest, context: "grpc.aio.ServicerContext[Any, Any]"

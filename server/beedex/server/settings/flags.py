@@ -15,5 +15,6 @@ FLAG_BY_KEY: MappingProxyType[str, str] = MappingProxyType(
         "tls.client_ca": "--tls-client-ca",
         "access.tokens": "--tokens",
         "access.allow_insecure": "--insecure",
+        "web.listen": "--web",
     }
 )

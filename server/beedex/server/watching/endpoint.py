@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from beedex.server.engine import EngineSlot
     from beedex.server.watching.readiness import Readiness
 
-__all__ = ["HttpEndpoint", "make_routes"]
+__all__ = ["EmbeddedServer", "HttpEndpoint", "bind_http", "make_routes"]
 
 # Metrics are small and probes smaller; whoever takes longer to read them is cut off.
 MOST_CLOSING_S = 2
@@ -94,9 +94,9 @@ class HttpEndpoint:
                 f"listening on {listen} tells other machines the server's state and metrics, without encryption and "
                 "whoever asks; listen on 127.0.0.1, or say watch.allow_insecure = true if the network is trusted"
             )
-        self._socket = _bind(listen)
+        self._socket = bind_http(listen, "watch.http_listen")
         self.address = f"{listen.rpartition(':')[0]}:{self._socket.getsockname()[1]}"
-        self._server = _EmbeddedServer(
+        self._server = EmbeddedServer(
             uvicorn.Config(
                 Starlette(routes=routes),
                 # The process's own log has what is to be said.
@@ -138,7 +138,7 @@ class _BoundedConnection(H11Protocol):
         super().connection_lost(exc)
 
 
-class _EmbeddedServer(uvicorn.Server):
+class EmbeddedServer(uvicorn.Server):
     """Leaves signals to the server that it is a part of."""
 
     def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # a generator there
@@ -146,7 +146,16 @@ class _EmbeddedServer(uvicorn.Server):
         return nullcontext()
 
 
-def _bind(listen: str) -> socket.socket:
+def bind_http(listen: str, key: str) -> socket.socket:
+    """Return a socket that listens at HOST:PORT.
+
+    Args:
+        listen: the address.
+        key: of the configuration, which says it.
+
+    Raises:
+        ListenError: it is taken, or not this machine's.
+    """
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     try:
@@ -155,5 +164,5 @@ def _bind(listen: str) -> socket.socket:
     except OSError as error:
         raise ListenError(
             f"can't listen on {listen} for HTTP: {error.strerror or error}; choose another address with "
-            "watch.http_listen = HOST:PORT (port 0 takes a free one)"
+            f"{key} = HOST:PORT (port 0 takes a free one)"
         ) from error

@@ -121,14 +121,7 @@ def _make_provider(exporter: SpanExporter, share: float) -> TracerProvider:
 
 def _describe(work: Work) -> "dict[str, AttributeValue]":
     """Return a span's attributes, by the names of OpenTelemetry's conventions where there are some."""
-    service, _, method = work.method.removeprefix("/").rpartition("/")
-    attributes: dict[str, AttributeValue] = {
-        "rpc.system": "grpc",
-        "rpc.service": service,
-        "rpc.method": method,
-        "rpc.grpc.status_code": work.code.value[0],
-        "beedex.request_id": work.request_id,
-    }
+    attributes: dict[str, AttributeValue] = {**_name_method(work), "beedex.request_id": work.request_id}
     if work.call is not None:
         attributes["client.address"] = work.call.peer
     if work.reason:
@@ -138,6 +131,20 @@ def _describe(work: Work) -> "dict[str, AttributeValue]":
     if work.is_cached is not None:
         attributes["beedex.is_cached"] = work.is_cached
     return attributes
+
+
+def _name_method(work: Work) -> "dict[str, AttributeValue]":
+    verb, _, route = work.method.partition(" ")
+    if route:
+        # HTTP, as in "GET /v1/families".
+        return {"http.request.method": verb, "http.route": route, "beedex.code": work.code.name}
+    service, _, method = work.method.removeprefix("/").rpartition("/")
+    return {
+        "rpc.system": "grpc",
+        "rpc.service": service,
+        "rpc.method": method,
+        "rpc.grpc.status_code": work.code.value[0],
+    }
 
 
 def _to_ns(moment_s: float, offset_ns: int) -> int:

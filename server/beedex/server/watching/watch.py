@@ -29,22 +29,27 @@ class Watch:
     Attributes:
         readiness: whether the server serves; to be told.
         traffic: sees every call.
+        registry: holds its metrics.
         http_address: HOST:PORT where HTTP tells of it; None where that isn't asked for.
     """
 
     readiness: Readiness
     traffic: TrafficWatch
+    registry: CollectorRegistry
     http_address: str | None
 
 
 @asynccontextmanager
-async def open_watch(config: WatchConfig, slot: EngineSlot, methods: Iterable[str] = ()) -> AsyncIterator[Watch]:
+async def open_watch(
+    config: WatchConfig, slot: EngineSlot, methods: Iterable[str] = (), *, listeners: Iterable[Listener] = ()
+) -> AsyncIterator[Watch]:
     """Watch a server for as long as the block runs; HTTP is answered from its beginning to its end.
 
     Args:
         config: says how.
         slot: holds what is served.
         methods: the RPCs whose faults are counted from 0 on.
+        listeners: are told too of what has ended.
 
     Raises:
         ConfigError: traces are asked for where they are not installed.
@@ -52,13 +57,13 @@ async def open_watch(config: WatchConfig, slot: EngineSlot, methods: Iterable[st
     """
     readiness, registry = Readiness(), CollectorRegistry()
     async with AsyncExitStack() as closing:
-        listeners: list[Listener] = [RequestMetrics(registry, methods), RequestLog()]
+        watchers: list[Listener] = [RequestMetrics(registry, methods), RequestLog(), *listeners]
         if config.traces_endpoint is not None:
             traces = _connect_traces(config.traces_endpoint, config.traces_share)
             closing.push_async_callback(traces.close)
             # First, so that the log knows the trace.
-            listeners.insert(0, traces)
-        traffic = TrafficWatch(listeners=listeners)
+            watchers.insert(0, traces)
+        traffic = TrafficWatch(listeners=watchers)
         register_state(registry, slot, readiness, traffic.open_streams)
         address = None
         if config.http_listen is not None:
@@ -70,7 +75,7 @@ async def open_watch(config: WatchConfig, slot: EngineSlot, methods: Iterable[st
             endpoint.open()
             closing.push_async_callback(endpoint.close)
             address = endpoint.address
-        yield Watch(readiness=readiness, traffic=traffic, http_address=address)
+        yield Watch(readiness=readiness, traffic=traffic, registry=registry, http_address=address)
 
 
 def _connect_traces(endpoint: str, share: float) -> "Traces":
