@@ -39,7 +39,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_importing_the_client_loads_nothing_heavy():
-    code = "import beedex.client, json, sys; print(json.dumps(sorted(sys.modules)))"
+    code = "import json, sys; from beedex.client import Client; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
 
@@ -47,11 +47,18 @@ def test_importing_the_client_loads_nothing_heavy():
 
 
 def test_no_other_part_of_beedex_is_loaded_by_the_client():
-    code = "import beedex.client, json, sys; print(json.dumps(sorted(sys.modules)))"
+    code = "import json, sys; from beedex.client import Client; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     parts = {name.split(".")[1] for name in json.loads(done.stdout) if name.startswith("beedex.")}
 
     assert parts == {"client", "v1"}
+
+
+def test_the_package_alone_loads_no_grpc_which_the_commands_help_does_without():
+    code = "import sys; import beedex.client; print('grpc' in sys.modules, 'Client' in dir(beedex.client))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["False", "True"]
 
 
 def test_both_clients_have_the_same_calls_with_the_same_parameters():

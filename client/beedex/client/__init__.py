@@ -14,49 +14,49 @@
         └── UnavailableError, BusyError, DeadlineError, CallCancelledError, ServerFaultError
 """
 
-from typing import TYPE_CHECKING
-
-from beedex.client._async_client import AsyncClient
-from beedex.client._client import Client
-from beedex.client._credentials import Tls, TokenSource
-from beedex.client._entries import Entry, EntryOutcome, EntryOutcomes, EntryToUpsert
-from beedex.client._errors import (
-    AccessError,
-    BusyError,
-    CallCancelledError,
-    ClientError,
-    ClosedClientError,
-    CredentialsError,
-    DeadlineError,
-    MisplacedClientError,
-    NotFoundError,
-    PhotoError,
-    PreconditionError,
-    RequestError,
-    ServerFaultError,
-    ServiceError,
-    UnavailableError,
-    UnsupportedError,
-)
-from beedex.client._outcomes import Outcome
-from beedex.client._photos import PhotoSource
-from beedex.client._rebuilds import RebuildProgress, RebuildSummary, SkippedPhoto
-from beedex.client._results import (
-    Embedding,
-    Families,
-    Family,
-    FamilyScore,
-    Identification,
-    Limits,
-    Neighbor,
-    Neighbors,
-    Status,
-    Verdict,
-)
-from beedex.client._snapshots import Activation, Snapshots, StoredSnapshot
-from beedex.client._stored_photos import StoredPhoto
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from beedex.client._async_client import AsyncClient
+    from beedex.client._client import Client
+    from beedex.client._credentials import Tls, TokenSource
+    from beedex.client._entries import Entry, EntryOutcome, EntryOutcomes, EntryToUpsert
+    from beedex.client._errors import (
+        AccessError,
+        BusyError,
+        CallCancelledError,
+        ClientError,
+        ClosedClientError,
+        CredentialsError,
+        DeadlineError,
+        MisplacedClientError,
+        NotFoundError,
+        PhotoError,
+        PreconditionError,
+        RequestError,
+        ServerFaultError,
+        ServiceError,
+        UnavailableError,
+        UnsupportedError,
+    )
+    from beedex.client._outcomes import Outcome
+    from beedex.client._photos import PhotoSource
+    from beedex.client._rebuilds import RebuildProgress, RebuildSummary, SkippedPhoto
+    from beedex.client._results import (
+        Embedding,
+        Families,
+        Family,
+        FamilyScore,
+        Identification,
+        Limits,
+        Neighbor,
+        Neighbors,
+        Status,
+        Verdict,
+    )
+    from beedex.client._snapshots import Activation, Snapshots, StoredSnapshot
+    from beedex.client._stored_photos import StoredPhoto
+
     __version__: str
 
 __all__ = [
@@ -105,17 +105,47 @@ __all__ = [
     "Verdict",
 ]
 
+# Where these names come from, the same as above.
+_HOMES = (
+    "_async_client",
+    "_client",
+    "_credentials",
+    "_entries",
+    "_errors",
+    "_outcomes",
+    "_photos",
+    "_rebuilds",
+    "_results",
+    "_snapshots",
+    "_stored_photos",
+)
 
-def __getattr__(name: str) -> str:
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
     if name == "__version__":
         # Asked for seldom, and reading the distribution's metadata costs more than the rest of this import.
         from importlib.metadata import version  # noqa: PLC0415
 
         return version("beedex")
+    if name in __all__:
+        _load()
+        return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-for _public in __all__:
-    # So that reprs and tracebacks show the name that a caller imports.
-    if isinstance(globals()[_public], type):
-        globals()[_public].__module__ = __name__
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
+
+
+def _load() -> None:
+    """Import all of it. The `beedex` command is in this package as well, and its help does without gRPC."""
+    from importlib import import_module  # noqa: PLC0415 - only here
+
+    for home in _HOMES:
+        module = import_module(f"{__name__}.{home}")
+        for public in set(__all__).intersection(module.__all__):
+            value = getattr(module, public)
+            if isinstance(value, type):
+                # So that reprs and tracebacks show the name that a caller imports.
+                value.__module__ = __name__
+            globals()[public] = value
