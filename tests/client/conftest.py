@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,16 +16,15 @@ from beedex.index.rebuild import build_index
 START_TIMEOUT_S = 60
 
 
-@pytest.fixture(scope="session")
-def address(tiny_gallery, tiny_bundle, tmp_path_factory):
-    """HOST:PORT of `beedex serve` on an index of the 18 photos of `tiny_gallery`."""
-    home = tmp_path_factory.mktemp("server")
-    index, ready_file = home / "index", home / "ready"
-    build_index(tiny_gallery, tiny_bundle, index)
-    command = [sys.executable, "-P", "-m", "beedex.server", "--index", index, "--listen", "127.0.0.1:0"]
-    command += ["--threads", "1", "--ready-file", ready_file, "--gallery", tiny_gallery]
+@contextmanager
+def run_server(index, home, *options, listen="127.0.0.1:0"):
+    """`beedex serve` in a process of its own; yields the process and HOST:PORT once it serves."""
+    ready_file = home / "ready"
+    ready_file.unlink(missing_ok=True)
+    command = [sys.executable, "-P", "-m", "beedex.server", "--index", index, "--listen", listen]
+    command += ["--threads", "1", "--ready-file", ready_file, *options]
     # A pipe that nobody reads would stop the server when its log has filled it.
-    with (home / "log").open("w") as log:
+    with (home / "log").open("a") as log:
         process = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=log)
     try:
         deadline = time.monotonic() + START_TIMEOUT_S
@@ -32,10 +32,31 @@ def address(tiny_gallery, tiny_bundle, tmp_path_factory):
             assert process.poll() is None, (home / "log").read_text()
             assert time.monotonic() < deadline, "the server did not start in time"
             time.sleep(0.05)
-        yield ready_file.read_text().strip()
+        yield process, ready_file.read_text().strip()
     finally:
         process.terminate()
         process.communicate(timeout=START_TIMEOUT_S)
+
+
+@pytest.fixture(scope="session")
+def server_process():
+    """`run_server`, for the tests that want a server of their own."""
+    return run_server
+
+
+@pytest.fixture(scope="session")
+def served_index(tiny_gallery, tiny_bundle, tmp_path_factory):
+    """An index of the 18 photos of `tiny_gallery`; read only."""
+    index = tmp_path_factory.mktemp("server") / "index"
+    build_index(tiny_gallery, tiny_bundle, index)
+    return index
+
+
+@pytest.fixture(scope="session")
+def address(served_index, tmp_path_factory):
+    """HOST:PORT of one server for all tests that leave it as it is."""
+    with run_server(served_index, tmp_path_factory.mktemp("server")) as (_, address):
+        yield address
 
 
 @pytest.fixture(autouse=True)
