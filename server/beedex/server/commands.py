@@ -1,6 +1,5 @@
 """The server's commands: serve, and token new."""
 
-import asyncio
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -137,6 +136,8 @@ def _load(file: Path | None, flags: Mapping[str, object], assignments: list[str]
 
 
 def _serve(config: "ServerConfig", ready_file: Path | None) -> None:
+    import asyncio
+
     from beedex.server.lifecycle import serve_until_signal
     from beedex.server.supervisor import tell_supervisor
     from beedex.server.watching.logs import configure_logs
