@@ -11,8 +11,8 @@ from beedex.client._deadline import Deadline
 from beedex.client._face import BUILD_TIMEOUT_S, DEFAULT_IN_FLIGHT, Face
 from beedex.client._index_replies import parse_news
 from beedex.client._methods import GET_PHOTO, REBUILD
+from beedex.client._outcomes import UNUSABLE, explain_unusable, require_many
 from beedex.client._photos import open_photo
-from beedex.client._relay import UNUSABLE, explain_unusable, require_many
 from beedex.client._requests import DEFAULT_K
 from beedex.client._stored_photos import PhotoAssembly
 

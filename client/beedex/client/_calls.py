@@ -183,7 +183,9 @@ class Calls:
         self, version: int
     ) -> "Call[index_pb2.ActivateSnapshotRequest, index_pb2.ActivateSnapshotResponse, Activation]":
         """See `Client.activate`."""
-        return _plain(methods.ACTIVATE_SNAPSHOT, lambda: self.requests.activate(version), index_replies.parse_activation)
+        return _plain(
+            methods.ACTIVATE_SNAPSHOT, lambda: self.requests.activate(version), index_replies.parse_activation
+        )
 
     def rollback(self) -> "Call[index_pb2.RollbackSnapshotRequest, index_pb2.RollbackSnapshotResponse, Activation]":
         """See `Client.rollback`."""

@@ -9,8 +9,8 @@ from beedex.client._deadline import Deadline
 from beedex.client._face import BUILD_TIMEOUT_S, DEFAULT_IN_FLIGHT, Face
 from beedex.client._index_replies import parse_news
 from beedex.client._methods import GET_PHOTO, REBUILD
+from beedex.client._outcomes import UNUSABLE, explain_unusable, require_many
 from beedex.client._photos import open_photo
-from beedex.client._relay import UNUSABLE, explain_unusable, require_many
 from beedex.client._requests import DEFAULT_K
 from beedex.client._stored_photos import PhotoAssembly
 from beedex.client._streams import relay_in_threads
@@ -48,7 +48,7 @@ class Client(Face[Connection]):
         attempts: how often a call is tried while the server is unavailable or busy, from 1 (no retry) to 5, all within
             the deadline. What would be wrong to do twice is tried once.
         tls: how the connection is encrypted; None for not at all.
-        token: what the server knows the caller by: the token, the path of a file with it, or a function that returns it.
+        token: what the server knows the caller by: the token, the path of its file, or a function that returns it.
         allow_insecure_token: let the token travel unencrypted beyond this machine.
         expected_fingerprint: the embedder that is relied on; a server with another one answers `PreconditionError`.
         expected_snapshot: the version of the index that is relied on, as `expected_fingerprint`.
@@ -212,9 +212,7 @@ class Client(Face[Connection]):
         """
         return self._run(self._calls.delete(entry_ids), timeout_s)
 
-    def rebuild(
-        self, *, timeout_s: float | None = None
-    ) -> "Generator[RebuildProgress | RebuildSummary, None, None]":
+    def rebuild(self, *, timeout_s: float | None = None) -> "Generator[RebuildProgress | RebuildSummary, None, None]":
         """Bring the index up to date with the server's gallery, and have the result served; takes the role admin.
 
         It begins when the first news are asked for. To close the generator ends the build; the next one goes on where

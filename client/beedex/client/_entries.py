@@ -1,6 +1,6 @@
 """Entries of the index: what is known of one, what is to be put in, and what became of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from beedex.client._errors import ClientError
@@ -37,7 +37,7 @@ class Entry(Result):
     credit: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EntryToUpsert:
     """A photo to be put into the index, or an indexed one of which something else is to be said.
 
@@ -59,7 +59,8 @@ class EntryToUpsert:
         'mason'
     """
 
-    photo: PhotoSource | None = None
+    # It may be megabytes.
+    photo: PhotoSource | None = field(default=None, repr=False)
     entry_id: str | None = None
     family: str = ""
     path: str = ""

@@ -7,7 +7,8 @@ from beedex.client._calls import Calls, StreamCall
 from beedex.client._channel import DEFAULT_ATTEMPTS, DEFAULT_TARGET, DEFAULT_TIMEOUT_S, ChannelConfig
 from beedex.client._errors import MisplacedClientError
 from beedex.client._intake import PhotoIntake
-from beedex.client._relay import Relay, Terms
+from beedex.client._places import Terms
+from beedex.client._relay import Relay
 from beedex.client._requests import RequestBuilder
 from beedex.client._thumbnails import Thumbnails
 
@@ -43,7 +44,7 @@ Result = TypeVar("Result")
 class Face(ABC, Generic[Linked]):
     """The part of a client that doesn't wait for anything. What it is made of is said at `Client`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the target are keyword-only
         self,
         target: str = DEFAULT_TARGET,
         *,

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from datetime import UTC
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from beedex.client._entries import EntryOutcome, EntryOutcomes
 from beedex.client._errors import UnsupportedError
 from beedex.client._failures import translate_status
@@ -50,7 +48,7 @@ def parse_snapshots(reply: index_pb2.ListSnapshotsResponse, /, *, request_id: st
 
 def _parse_snapshots(snapshots: Iterable[index_pb2.StoredSnapshot]) -> Iterable[StoredSnapshot]:
     for snapshot in snapshots:
-        created_at: Timestamp | None = snapshot.created_at if snapshot.HasField("created_at") else None
+        has_time = snapshot.HasField("created_at")
         yield StoredSnapshot(
             version=snapshot.version,
             is_current=snapshot.is_current,
@@ -59,7 +57,7 @@ def _parse_snapshots(snapshots: Iterable[index_pb2.StoredSnapshot]) -> Iterable[
             entries=snapshot.entries,
             families=snapshot.families,
             index_kind=snapshot.index_kind,
-            created_at=None if created_at is None else created_at.ToDatetime(tzinfo=UTC),
+            created_at=snapshot.created_at.ToDatetime(tzinfo=UTC) if has_time else None,
         )
 
 

@@ -1,9 +1,9 @@
 """Many photos on their way through streams: what is where, what is sent again, and in which order outcomes come out.
 
-A relay does no input or output and knows no threads or tasks. Whoever drives it feeds it photos while `has_place`, opens
-a stream while `wants_stream`, sends what `next_item` gives, hands it replies and the ends of streams, and takes outcomes
-from it until it `is_over`. A photo keeps its place until its outcome is taken, so that no more than `in_flight` are ever
-held.
+A relay does no input or output and knows no threads or tasks. Whoever drives it feeds it photos while `has_place`,
+opens a stream while `wants_stream`, sends what `next_item` gives, hands it replies and the ends of streams, and takes
+outcomes from it until it `is_over`. A photo keeps its place until its outcome is taken, so that no more than
+`in_flight` are ever held.
 
 What ends a stream decides what becomes of the photos that it had not answered:
 
@@ -15,11 +15,9 @@ What ends a stream decides what becomes of the photos that it had not answered:
   has, when streams break for as long as one photo may take.
 """
 
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import grpc
@@ -30,18 +28,18 @@ from beedex.client._errors import (
     CallCancelledError,
     ClientError,
     DeadlineError,
-    PhotoError,
     ServerFaultError,
     UnavailableError,
 )
 from beedex.client._failures import translate_status
 from beedex.client._outcomes import Outcome
+from beedex.client._places import Place, Terms
 
 if TYPE_CHECKING:
     from beedex.client._calls import StreamCall
     from beedex.client._photos import PhotoSource
 
-__all__ = ["UNUSABLE", "Relay", "Terms", "explain_unusable", "require_many"]
+__all__ = ["Relay"]
 
 Item = TypeVar("Item", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
@@ -53,56 +51,6 @@ LONGEST_WAIT_S = 5.0
 
 # With these the server ends a stream that it is done with; the next can be opened at once.
 USED_UP = frozenset({"STREAM_IDLE", "STREAM_TOO_LONG"})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
-    """How photos are relayed.
-
-    Attributes:
-        in_flight: how many photos are held at most, at least 1.
-        timeout_s: how long a photo may take from when it was read to its answer, in seconds.
-        attempts: how often a photo is sent at most.
-    """
-
-    in_flight: int
-    timeout_s: float
-    attempts: int
-
-    def __post_init__(self) -> None:
-        if self.in_flight < 1:
-            raise ValueError(f"in_flight must be at least 1, received in_flight={self.in_flight}")
-
-
-@dataclass(slots=True)
-class _Place(Generic[Item, Result]):
-    """A photo that is held.
-
-    Attributes:
-        item: what is sent; None once it is answered.
-        expires_at: when its time is over.
-        ready_at: from when on it may be sent.
-        is_under_way: whether the open stream has it.
-        number: its place in that stream, from 1.
-        sends: how often it was sent.
-        outcome: what became of it.
-    """
-
-    index: int
-    photo: "PhotoSource"
-    item: Item | None
-    expires_at: float
-    ready_at: float = 0.0
-    is_under_way: bool = False
-    number: int = 0
-    sends: int = 0
-    outcome: Outcome[Result] | None = None
-
-    def settle(self, *, result: Result | None = None, error: ClientError | None = None) -> None:
-        """Give it its outcome."""
-        self.outcome = Outcome(index=self.index, photo=self.photo, result=result, error=error)
-        # A photo is large.
-        self.item, self.is_under_way = None, False
 
 
 class Relay(Generic[Item, Reply, Result]):
@@ -128,7 +76,7 @@ class Relay(Generic[Item, Reply, Result]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._call, self._terms, self._target, self._clock = call, terms, target, clock
-        self._places: OrderedDict[int, _Place[Item, Result]] = OrderedDict()
+        self._places: OrderedDict[int, Place[Item, Result]] = OrderedDict()
         self._count = 0
         self._failure: BaseException | None = None
         # Of streams in a row that ended badly, since when, and how the last of them did.
@@ -170,7 +118,7 @@ class Relay(Generic[Item, Reply, Result]):
 
     def add(self, photo: "PhotoSource", content: bytes | ClientError) -> None:
         """Take the next photo, as it travels, or why it can't."""
-        place: _Place[Item, Result] = _Place(self._count, photo, None, self._clock() + self._terms.timeout_s)
+        place: Place[Item, Result] = Place(self._count, photo, None, self._clock() + self._terms.timeout_s)
         self._count += 1
         self._places[place.index] = place
         if isinstance(content, ClientError):
@@ -278,7 +226,7 @@ class Relay(Generic[Item, Reply, Result]):
         if self._failure is not None:
             raise self._failure
 
-    def _find_ready(self, now: float) -> _Place[Item, Result] | None:
+    def _find_ready(self, now: float) -> Place[Item, Result] | None:
         return next(
             (
                 place
@@ -288,7 +236,7 @@ class Relay(Generic[Item, Reply, Result]):
             None,
         )
 
-    def _refuse(self, place: _Place[Item, Result], error: ClientError) -> None:
+    def _refuse(self, place: Place[Item, Result], error: ClientError) -> None:
         """Send a photo again that the server had no room for, or give it its error."""
         ready_at = self._clock() + (error.retry_after_s or 0.0)
         is_worth_it = place.sends < self._terms.attempts and ready_at < place.expires_at
@@ -319,22 +267,3 @@ def _is_passing(error: ClientError) -> bool:
         return True
     # Who writes to a stream that the server has just ended may hear of it from his own gRPC alone, in these words.
     return isinstance(error, ServerFaultError) and error.code is grpc.StatusCode.INTERNAL and not error.reason
-
-
-# What a photo that is of no use raises while it is read and packed: it has its own outcome.
-UNUSABLE = (ClientError, OSError, TypeError, ValueError)
-
-
-def explain_unusable(error: Exception) -> ClientError:
-    """Return the error of a photo's outcome for what was raised when it was read."""
-    if isinstance(error, ClientError):
-        return error
-    explained = PhotoError(f"the photo can't be used: {error}", reason="UNUSABLE_PHOTO")
-    explained.__cause__ = error
-    return explained
-
-
-def require_many(photos: object) -> None:
-    """Raise TypeError for one photo where many are expected: a path or a file's bytes could be iterated too."""
-    if isinstance(photos, str | bytes | bytearray | memoryview | os.PathLike) or hasattr(photos, "read"):
-        raise TypeError(f"several photos are expected, for example a list of paths; received one {type(photos).__name__}")

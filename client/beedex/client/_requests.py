@@ -111,9 +111,7 @@ def require_one(**sources: object) -> None:
         )
 
 
-def _build_query(
-    photo: bytes | None, vector: "ArrayLike | Embedding | None", entry_id: str | None
-) -> types_pb2.Query:
+def _build_query(photo: bytes | None, vector: "ArrayLike | Embedding | None", entry_id: str | None) -> types_pb2.Query:
     if photo is not None:
         return types_pb2.Query(photo=photo)
     if vector is not None:

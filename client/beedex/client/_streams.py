@@ -1,8 +1,8 @@
 """A relay in threads: one reads the photos, one the replies, gRPC's own sends, and the caller takes outcomes.
 
-The photos are read in a thread of their own since they may come slowly, and answers shall not wait for the next of them.
-A thread that is held up in somebody's iterator can't be ended: it is left behind, does nothing more when it comes back,
-and keeps no program from ending.
+The photos are read in a thread of their own since they may come slowly, and answers shall not wait for the next of
+them. A thread that is held up in somebody's iterator can't be ended: it is left behind, does nothing more when it comes
+back, and keeps no program from ending.
 """
 
 import threading
