@@ -53,9 +53,9 @@ def served_index(tiny_gallery, tiny_bundle, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def address(served_index, tmp_path_factory):
-    """HOST:PORT of one server for all tests that leave it as it is."""
-    with run_server(served_index, tmp_path_factory.mktemp("server")) as (_, address):
+def address(served_index, tiny_gallery, tmp_path_factory):
+    """HOST:PORT of one server for all tests that leave it as it is; it knows where the photos are."""
+    with run_server(served_index, tmp_path_factory.mktemp("server"), "--gallery", tiny_gallery) as (_, address):
         yield address
 
 
