@@ -157,9 +157,14 @@ def test_the_keys_of_plain_data_are_the_fields_and_the_origin_comes_last():
 
 
 def test_an_error_becomes_plain_data_too():
-    error = NotFoundError("there is no entry", reason="ENTRY_NOT_FOUND")
+    error = NotFoundError("there is no entry", reason="ENTRY_NOT_FOUND", request_id="7")
 
-    assert plain(error) == {"code": None, "reason": "ENTRY_NOT_FOUND", "message": "there is no entry"}
+    assert plain(error) == {
+        "code": None,
+        "reason": "ENTRY_NOT_FOUND",
+        "message": "there is no entry",
+        "request_id": "7",
+    }
 
 
 @pytest.mark.parametrize("kind", RESULTS)

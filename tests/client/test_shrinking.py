@@ -1,8 +1,10 @@
 """A large photo that is shrunk before it travels is the same photo to the embedder, and so gets the same answer."""
 
+import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from beedex.client import Client, Limits, PhotoError, Status
+from beedex.client import Client, EntryToUpsert, Limits, PhotoError, Status
 from beedex.client._intake import ASSUMED_PHOTO_LIMIT_BYTES, LEARN_AGAIN_S, PhotoIntake
 from beedex.client._shrinking import is_worth_shrinking, shrink_file, shrink_pixels
 from beedex.index.preprocessing import SIDE_PX, prepare
@@ -235,6 +237,18 @@ def test_the_answer_is_the_same_whether_the_photo_is_shrunk_or_not(connect, addr
     for image, orientation in zip(photos, (1, 6), strict=True):
         judge(shrinking, plain, save(image, "JPEG", orientation, quality=90))
     judge(shrinking, plain, save(photos[1], "PNG", compress_level=1))
+
+
+def test_what_is_put_into_the_index_is_the_photo_itself(served_index, server_process, tmp_path, photos):
+    index = shutil.copytree(served_index, tmp_path / "index")
+    file = save(photos[0], "JPEG", quality=95)
+    assert is_worth_shrinking(file, SIDE_PX)
+    with server_process(index, tmp_path) as (_, address), Client(address) as client:
+        (outcome,) = client.upsert([EntryToUpsert(photo=file, family="mason")])
+        entry = outcome.unwrap()
+
+        assert entry.entry_id == hashlib.sha256(file).hexdigest()[:16]
+        assert client.photo(entry.entry_id).content == file
 
 
 @pytest.mark.shared

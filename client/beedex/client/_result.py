@@ -114,9 +114,10 @@ def plain(value: object) -> Any:  # noqa: ANN401 - whatever JSON can say
 
 
 def plain_error(error: ClientError) -> dict[str, str | None]:
-    """Return why something failed as plain data: `code` (None when nothing was sent), `reason` and `message`."""
+    """Return why something failed as plain data; `code` is None when nothing was sent."""
     return {
         "code": error.code.name if error.code is not None else None,
         "reason": error.reason,
         "message": str(error),
+        "request_id": error.request_id,
     }
