@@ -42,6 +42,22 @@ def test_groups_of_the_same_name_are_one(parts, path):
     assert done.output.strip() == f"ran {path}"
 
 
+@pytest.mark.parametrize("missing", [(), ("faiss",)])
+def test_commands_that_a_part_gathers_from_several_modules_are_its_own(missing, monkeypatch, capsys):
+    gathered = typer.Typer()
+    gathered.add_typer(make_app("gallery check"))
+    gathered.add_typer(make_app("index build"))
+    part = Part(extra="index", missing=missing, app=gathered)
+    monkeypatch.setattr("beedex.client.command.load_parts", lambda: (part, TRAIN))
+
+    assert main(["gallery", "check"]) == (2 if missing else 0)
+    assert ("pip install 'beedex[index]'" if missing else "ran gallery check") in "".join(capsys.readouterr())
+    if missing:
+        assert describe_missing([part]) == (
+            "Not installed here: gallery check, index build: pip install 'beedex[index]'."
+        )
+
+
 def test_what_can_not_run_does_not_show():
     done = run((INDEX, NO_TRAIN), "--help")
 

@@ -118,6 +118,10 @@ def _graft(target: typer.Typer, source: typer.Typer) -> None:
         branch = group.typer_instance
         if branch is None:
             continue
+        if not _name_group(group):
+            # What a part gathers from several modules.
+            _graft(target, branch)
+            continue
         known = _find_group(target, _name_group(group))
         if known is None:
             known = typer.Typer(help=_text_of(group.help, branch.info.help))
@@ -131,9 +135,13 @@ def _stand_in_for(target: typer.Typer, source: typer.Typer, extra: str, *, path:
         _add_stand_in(target, _name_command(command), extra, path=path)
     for group in source.registered_groups:
         name = _name_group(group)
+        if not name:
+            if group.typer_instance is not None:
+                _stand_in_for(target, group.typer_instance, extra, path=path)
+            continue
         known = _find_group(target, name)
         if known is None:
-            known = typer.Typer(help=f"Not installed here: pip install 'beedex[{extra}]'.")
+            known = typer.Typer(help=f"Not installed here: pip install 'beedex\\[{extra}]'.")
             known.callback(invoke_without_command=True)(_refuse_group(f"{path} {name}", extra))
             target.add_typer(known, name=name, hidden=True)
         if group.typer_instance is not None:
@@ -167,7 +175,7 @@ def _list_names(app: typer.Typer) -> list[str]:
     names = [_name_command(command) for command in app.registered_commands]
     for group in app.registered_groups:
         if group.typer_instance is not None:
-            names += [f"{_name_group(group)} {name}" for name in _list_names(group.typer_instance)]
+            names += [f"{_name_group(group)} {name}".strip() for name in _list_names(group.typer_instance)]
     return names
 
 

@@ -26,7 +26,11 @@ def build_app(parts: Sequence[Part]) -> typer.Typer:
     """Return the whole command line of these parts."""
     notes = [EXAMPLE, describe_missing(parts), *describe_faults(parts)]
     app = typer.Typer(
-        name="beedex", cls=CommandLayout, help=SUMMARY, epilog="\n\n".join(note for note in notes if note)
+        name="beedex",
+        cls=CommandLayout,
+        help=SUMMARY,
+        # An extra in brackets would be taken for markup.
+        epilog="\n\n".join(note.replace("[", "\\[") for note in notes if note),
     )
     app.callback(invoke_without_command=True)(_begin)
     join_parts(app, parts)

@@ -38,11 +38,8 @@ def lay_out(app: typer.Typer) -> None:
             name = command.name or get_command_name(command.callback.__name__)
             command.rich_help_panel = _find_panel(name)
     for group in app.registered_groups:
-        if isinstance(group.name, str) and group.name:
+        if isinstance(group.name, str):
             group.rich_help_panel = _find_panel(group.name)
-        elif group.typer_instance is not None:
-            # Without a name, its commands and groups count as those of *app*.
-            lay_out(group.typer_instance)
     _reflow_all(app)
 
 
