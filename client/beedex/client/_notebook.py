@@ -50,6 +50,7 @@ STYLE = """<style>
 .beedex figure .gap { aspect-ratio: 1; border: 1px dashed rgba(128, 128, 128, .6); border-radius: .4em }
 .beedex figure.alone img { width: auto; max-width: 100%; max-height: 30em; aspect-ratio: auto }
 .beedex figcaption { font-size: .85em; line-height: 1.3; margin-top: .25em }
+.beedex .wide { overflow-x: auto }
 .beedex table { border-collapse: collapse; margin: .6em 0; font-size: inherit; color: inherit;
   overflow-wrap: break-word }
 .beedex th, .beedex td { text-align: left; padding: .15em .9em .15em 0; border: 0; vertical-align: top;
@@ -85,8 +86,14 @@ def show_neighbors(answer: "Neighbors", fetch: Fetch) -> str:
 def show_table(rows: "Sequence[Mapping[str, object]]", answer: "Answer") -> str:
     """Return plain data as a table, with a column for each key that any row has."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [["" if row.get(name) is None else str(row[name]) for name in columns] for row in rows[:ROWS_SHOWN]]
+    cells = [[_write_cell(name, row.get(name)) for name in columns] for row in rows[:ROWS_SHOWN]]
     return _frame(_tabulate(columns, cells) + _count_rest(len(rows), ROWS_SHOWN), answer)
+
+
+def _write_cell(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    return shorten_fingerprint(str(value)) if name == "fingerprint" else str(value)
 
 
 def show_photo(photo: "StoredPhoto") -> str:
@@ -133,10 +140,11 @@ def _show_rows(neighbors: "Sequence[Neighbor]", fetch: Fetch) -> str:
 
 def _draw_neighbor(neighbor: "Neighbor", photo: bytes | None) -> str:
     picture = '<div class="gap"></div>' if photo is None else _draw_photo(photo, neighbor.family, "image/jpeg")
-    facts = [neighbor.path, neighbor.species, neighbor.source, neighbor.license, f"entry {neighbor.entry_id}"]
+    facts = [neighbor.path, neighbor.species, neighbor.source, f"entry {neighbor.entry_id}"]
     title = ", ".join(fact for fact in facts if fact)
-    # Whoever made a photo is named beside it.
-    credit = f'<div class="quiet">{escape(neighbor.credit)}</div>' if neighbor.credit else ""
+    # Whoever made a photo is named beside it, and on what terms it may be shown.
+    terms = ", ".join(words for words in (neighbor.credit, neighbor.license) if words)
+    credit = f'<div class="quiet">{escape(terms)}</div>' if terms else ""
     return (
         f'<figure title="{escape(title)}">{picture}<figcaption>{escape(neighbor.family)} '
         f'<span class="quiet">{write_number(neighbor.similarity)}</span>{credit}</figcaption></figure>'
@@ -162,7 +170,7 @@ def _tabulate_neighbors(neighbors: "Sequence[Neighbor]") -> str:
 def _tabulate(columns: "Iterable[str]", cells: "Iterable[Iterable[str]]") -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in cells)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _count_rest(count: int, shown: int) -> str:

@@ -45,10 +45,6 @@ def write_value(value: object) -> str:
         return quote(value)
     if type(value) is float:
         return write_number(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return f"<{len(value)} bytes>"
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"<array of {value.shape} {value.dtype}>"
     if type(value) is tuple:
         return f"({enumerate_few(map(write_value, value), len(value))})"
     return repr(value)
