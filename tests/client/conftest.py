@@ -1,6 +1,7 @@
 """A real server in a process of its own, on a real index, and clients of both faces."""
 
 import asyncio
+import inspect
 import socket
 import subprocess
 import sys
@@ -53,9 +54,15 @@ def served_index(tiny_gallery, tiny_bundle, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def address(served_index, tiny_gallery, tmp_path_factory):
+def server_home(tmp_path_factory):
+    """Where the server at `address` writes its log, a file of that name."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def address(served_index, tiny_gallery, server_home):
     """HOST:PORT of one server for all tests that leave it as it is; it knows where the photos are."""
-    with run_server(served_index, tmp_path_factory.mktemp("server"), "--gallery", tiny_gallery) as (_, address):
+    with run_server(served_index, server_home, "--gallery", tiny_gallery) as (_, address):
         yield address
 
 
@@ -69,7 +76,7 @@ def clean_environment(monkeypatch):
 
 
 class Blocking:
-    """`AsyncClient`, whose calls are awaited here."""
+    """`AsyncClient`, whose calls are awaited here, and whose async generators are stepped here."""
 
     def __init__(self, runner, client):
         self._runner = runner
@@ -77,7 +84,26 @@ class Blocking:
 
     def __getattr__(self, name):
         call = getattr(self._client, name)
-        return lambda *args, **kwargs: self._runner.run(call(*args, **kwargs))
+        return lambda *args, **kwargs: self._unwrap(self._runner.run(self._make(call, args, kwargs)))
+
+    @staticmethod
+    async def _make(call, args, kwargs):
+        made = call(*args, **kwargs)
+        return await made if inspect.isawaitable(made) else made
+
+    def _unwrap(self, made):
+        return self._step(made) if inspect.isasyncgen(made) else made
+
+    def _step(self, generator):
+        try:
+            while True:
+                try:
+                    item = self._runner.run(anext(generator))
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            self._runner.run(generator.aclose())
 
 
 @pytest.fixture(params=["Client", "AsyncClient"])

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -19,7 +19,7 @@ STREAMED_REPLIES = (*STREAMED_REQUESTS, "GetPhoto", "Rebuild")
 
 
 @dataclass
-class Stranger(grpc.GenericRpcHandler):  # type: ignore[misc]  # a class without types
+class Stranger(grpc.GenericRpcHandler):
     """Answers calls and takes note of them.
 
     Attributes:
@@ -61,7 +61,7 @@ def serve_stranger(
             server.stop(None).wait()
 
 
-def refuse(context: Any, code: grpc.StatusCode, *, retry_after_s: float | None = None, reason: str = "") -> NoReturn:
+def refuse(context: Any, code: grpc.StatusCode, *, retry_after_s: float | None = None, reason: str = "") -> Any:
     """End a call as beedex's server does."""
     details: list[Any] = []
     if reason:

@@ -14,6 +14,8 @@ from beedex.client import (
     Client,
     ClosedClientError,
     DeadlineError,
+    MisplacedClientError,
+    RequestError,
     UnavailableError,
     UnsupportedError,
 )
@@ -150,12 +152,37 @@ def test_options_that_make_no_sense_are_value_errors(connect, options):
         connect("127.0.0.1:1", **options)
 
 
-def test_a_client_left_open_warns():
-    client = Client("127.0.0.1:1")
+def test_a_client_left_open_warns(address):
+    client = Client(address)
+    client.families()
 
     with pytest.warns(ResourceWarning, match="never closed"):
         client.__del__()
     client.close()
+
+
+def test_a_client_that_was_never_used_has_nothing_to_close():
+    for face in (Client, AsyncClient):
+        face("127.0.0.1:1").__del__()
+
+
+def test_an_async_client_is_one_event_loops(address):
+    client = AsyncClient(address)
+    with asyncio.Runner() as own:
+        own.run(client.families())
+        with asyncio.Runner() as other, pytest.raises(MisplacedClientError, match="another event loop"):
+            other.run(client.families())
+        own.run(client.close())
+
+
+def test_results_and_errors_carry_the_id_that_the_server_logs(connect, address, server_home):
+    client = connect(address)
+    answer = client.families()
+    with pytest.raises(RequestError) as caught:
+        client.neighbors(entry_id="bee")
+
+    assert len({answer.request_id, caught.value.request_id}) == 2
+    assert caught.value.request_id in (server_home / "log").read_text()
 
 
 def test_a_client_tells_where_it_is_connected():

@@ -159,15 +159,14 @@ def test_all_attempts_have_one_deadline_and_one_request_id(face, code):
 
     def answer(_request, context):
         left.append(context.time_remaining())
-        return refuse(context, code, retry_after_s=0.15) if len(left) < 3 else STATUS
+        return refuse(context, code, retry_after_s=0.5) if len(left) < 3 else STATUS
 
     stranger = Stranger({"GetStatus": answer})
     with serve_stranger(stranger) as address:
-        _, request_id = make_call(face, address, GET_STATUS, timeout_s=10.0)
+        _, request_id = make_call(face, address, GET_STATUS, timeout_s=4.0)
 
-    # Two waits of 0.08 s or more; gRPC rounds the time left up to a tenth of a second on its way.
-    assert 10.0 >= left[0] >= left[1] >= left[2]
-    assert left[2] < 9.95
+    # Two waits of 0.24 s or more in all; gRPC tells the server of the time left with an error of a few per cent.
+    assert left[2] < left[0] - 0.1
     assert {metadata["x-request-id"] for _, metadata in stranger.calls} == {request_id}
 
 

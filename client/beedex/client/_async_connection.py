@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from weakref import WeakSet
 
 import grpc
 from google.protobuf.message import Message
@@ -38,6 +39,8 @@ class AsyncConnection:
     def __init__(self, config: "ChannelConfig") -> None:
         self.config = config
         self._wiring = Wiring(config, grpc.aio)
+        # grpc.aio's channel finds its calls by the frames of tasks, and so none that is read in a coroutine of ours.
+        self._streams: WeakSet[AsyncReplies[Any, Any]] = WeakSet()
 
     @property
     def is_closed(self) -> bool:
@@ -96,6 +99,8 @@ class AsyncConnection:
             if self.is_closed and not _is_cancelled():
                 raise ClosedClientError from failure
             raise
+        if reply is None:
+            raise self._wiring.refuse_reply(request_id)
         return reply, read_request_id(await call.trailing_metadata()) or request_id
 
     async def open(
@@ -126,11 +131,16 @@ class AsyncConnection:
             call = make(requests, timeout=timeout_s, metadata=metadata, wait_for_ready=wait_for_ready)
         except grpc.aio.UsageError as failure:
             raise ClosedClientError from failure
-        return AsyncReplies(self._wiring, call, deadline, request_id)
+        replies: AsyncReplies[Request, Reply] = AsyncReplies(self._wiring, call, deadline, request_id)
+        self._streams.add(replies)
+        return replies
 
     async def close(self) -> None:
-        """Close the connection; calls still running end with an error."""
-        for channel in self._wiring.close():
+        """Close the connection; calls still running raise `ClosedClientError`."""
+        channels = self._wiring.close()
+        for stream in self._streams if channels else ():
+            stream.cancel()
+        for channel in channels:
             await channel.close()
 
     async def _make_metadata(self, request_id: str) -> CallMetadata:
@@ -171,6 +181,9 @@ class AsyncReplies(Generic[Request, Reply]):
             ) from failure
         if reply is grpc.aio.EOF:
             raise StopAsyncIteration
+        if reply is None:
+            self.cancel()
+            raise self._wiring.refuse_reply(self.request_id)
         found: Reply = reply
         return found
 

@@ -131,7 +131,7 @@ class Connection:
         return Replies(self._wiring, call, deadline, request_id)
 
     def close(self) -> None:
-        """Close the connection; calls still running end with an error."""
+        """Close the connection; calls still running raise `ClosedClientError`."""
         for channel in self._wiring.close():
             channel.close()
 
@@ -158,8 +158,6 @@ class Replies(Generic[Reply]):
         try:
             reply: Reply = next(self._call)
         except grpc.RpcError as failure:
-            if self._wiring.is_closed:
-                raise ClosedClientError from failure
             raise self._wiring.translate(failure, self._deadline, self.request_id) from failure
         return reply
 

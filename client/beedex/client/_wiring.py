@@ -4,17 +4,16 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
+import grpc
+
 from beedex.client._credentials import TokenSource, open_tls, read_token
 from beedex.client._deadline import Deadline
-from beedex.client._errors import ClosedClientError
+from beedex.client._errors import CallCancelledError, ClosedClientError, ServerFaultError
 from beedex.client._failures import REQUEST_ID_KEY, translate_failure
 from beedex.client._home import Home
 
 if TYPE_CHECKING:
-    import grpc
-
     from beedex.client._channel import ChannelConfig
-    from beedex.client._errors import ClientError
     from beedex.client._methods import Method
 
 __all__ = ["CallMetadata", "Wiring", "make_metadata", "make_request_id"]
@@ -105,12 +104,22 @@ class Wiring:
                 self._channels.clear()
         return channels
 
-    def translate(self, failure: "grpc.RpcError", deadline: Deadline | None, request_id: str) -> "ClientError":
-        """Return the client's error for a call that failed."""
-        return translate_failure(
+    def translate(self, failure: grpc.RpcError, deadline: Deadline | None, request_id: str) -> Exception:
+        """Return the error that a failed call is for the caller."""
+        error = translate_failure(
             failure,
             target=self.config.target,
             timeout_s=None if deadline is None else deadline.timeout_s,
+            request_id=request_id,
+        )
+        # Closing a channel cancels what runs through it.
+        return ClosedClientError() if self.is_closed and isinstance(error, CallCancelledError) else error
+
+    def refuse_reply(self, request_id: str) -> ServerFaultError:
+        """Return the error of a reply that is no message; grpc.aio passes it on as None, where grpc has this error."""
+        return ServerFaultError(
+            f"{self.config.target}: the reply can't be read; is it a beedex server?",
+            code=grpc.StatusCode.INTERNAL,
             request_id=request_id,
         )
 
