@@ -59,7 +59,7 @@ def encode_array(photo: "NDArray[np.uint8]") -> bytes:
         >>> encode_array(np.zeros((2, 4, 3), np.uint8))[:4]
         b'\x89PNG'
     """
-    import numpy as np  # noqa: PLC0415 - see beedex.client._results
+    import numpy as np  # noqa: PLC0415 - see beedex.client._embeddings
 
     pixels = check_array(photo)  # (H, W, C)
     height, width, channels = pixels.shape

@@ -85,7 +85,7 @@ def parse_neighbors(
 
 def parse_embedding(reply: embedding_pb2.EmbedResponse, /, *, request_id: str = "") -> Embedding:
     """Read the answer to Embed."""
-    import numpy as np  # noqa: PLC0415 - see beedex.client._results
+    import numpy as np  # noqa: PLC0415 - see beedex.client._embeddings
 
     vector = np.frombuffer(reply.vector.values, dtype="<f4").astype(np.float32, copy=False)
     vector.flags.writeable = False

@@ -120,7 +120,7 @@ def _build_query(photo: bytes | None, vector: "ArrayLike | Embedding | None", en
 
 
 def _pack_vector(vector: "ArrayLike | Embedding") -> types_pb2.Vector:
-    import numpy as np  # noqa: PLC0415 - see beedex.client._results
+    import numpy as np  # noqa: PLC0415 - see beedex.client._embeddings
 
     numbers = np.asarray(vector, dtype="<f4")
     if numbers.ndim != 1:

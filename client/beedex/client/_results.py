@@ -1,12 +1,11 @@
-"""What calls return: frozen values, each with the embedder's fingerprint and the snapshot that answered.
-
-The client imports numpy only when a vector is at hand: it costs as much time as all of grpc.
-"""
+"""What look-ups return: frozen values, each with the embedder's fingerprint and the snapshot that answered."""
 
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
+from beedex.client._embeddings import Embedding
+from beedex.client._families import Families, Family
 from beedex.client._result import Answer, Result
 from beedex.client._rows import Rows
 from beedex.client._status import Limits, Status
@@ -16,7 +15,7 @@ from beedex.client._wording import enumerate_few, quote, write_number
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import NDArray
 
 __all__ = [
     "Embedding",
@@ -115,7 +114,7 @@ class Neighbors(Rows[Neighbor]):
 
     def to_numpy(self) -> "NDArray[np.float32]":
         """Return the similarities: (K,) float32, falling."""
-        import numpy as np  # noqa: PLC0415 - see the module's docstring
+        import numpy as np  # noqa: PLC0415 - see beedex.client._embeddings
 
         return np.array([neighbor.similarity for neighbor in self.rows], np.float32)  # (K,)
 
@@ -168,7 +167,7 @@ class Identification(Answer):
 
     def to_numpy(self) -> "NDArray[np.float64]":
         """Return the probabilities of `families`: (F,) float64, falling; they sum to 1."""
-        import numpy as np  # noqa: PLC0415 - see the module's docstring
+        import numpy as np  # noqa: PLC0415 - see beedex.client._embeddings
 
         return np.array([score.probability for score in self.families], np.float64)  # (F,)
 
@@ -193,93 +192,3 @@ class Identification(Answer):
         from beedex.client._notebook import show_identification  # noqa: PLC0415 - only notebooks need it
 
         return show_identification(self, self._fetch_thumbnails)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False, eq=False)
-class Embedding(Answer):
-    """A photo as a vector; `np.asarray(embedding)` is the vector.
-
-    Attributes:
-        vector: (D,) float32 of length 1, read-only.
-
-    Example:
-        >>> import numpy as np
-        >>> embedding = Embedding(vector=np.array([0.6, 0.8], np.float32), fingerprint="3fa2b1c09d1e", snapshot=7)
-        >>> embedding
-        <Embedding (2,): 0.600, 0.800; embedder 3fa2b1c09d1e, snapshot 7>
-        >>> np.asarray(embedding).dtype
-        dtype('float32')
-    """
-
-    vector: "NDArray[np.float32]"
-
-    def to_numpy(self) -> "NDArray[np.float32]":
-        """Return the vector: (D,) float32, read-only."""
-        return self.vector
-
-    def _identity(self) -> tuple[bytes, str, int]:
-        # Bit for bit, as a hash needs it.
-        return self.vector.tobytes(), self.fingerprint, self.snapshot
-
-    def __eq__(self, other: object) -> bool:
-        return self._identity() == other._identity() if isinstance(other, Embedding) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._identity())
-
-    def __repr__(self) -> str:
-        numbers = enumerate_few(map(write_number, self.vector.tolist()), len(self.vector))
-        return f"<Embedding {self.vector.shape}: {numbers}; {self._made_with}>"
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # By way of a function, since an array comes out of a pickle or a copy writable.
-        return _restore_embedding, (self.vector, self.fingerprint, self.snapshot, self.request_id)
-
-    def __array__(self, dtype: "DTypeLike | None" = None, copy: bool | None = None) -> "NDArray[np.float32]":  # noqa: FBT001 - numpy's protocol
-        import numpy as np  # noqa: PLC0415 - see the module's docstring
-
-        return np.array(self.vector, dtype=dtype, copy=copy)
-
-
-def _restore_embedding(vector: "NDArray[np.float32]", fingerprint: str, snapshot: int, request_id: str) -> Embedding:
-    vector.flags.writeable = False
-    return Embedding(vector=vector, fingerprint=fingerprint, snapshot=snapshot, request_id=request_id)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class Family(Result):
-    """A label of the index.
-
-    Attributes:
-        name: the label.
-        entries: how many indexed photos have it.
-
-    Example:
-        >>> Family(name="mason", entries=24)
-        Family(name='mason', entries=24)
-    """
-
-    name: str
-    entries: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class Families(Rows[Family]):
-    """The families of the index: a sequence of `Family`, by name.
-
-    Example:
-        >>> Families(rows=(Family(name="mason", entries=24),), fingerprint="3fa2b1c09d1e", snapshot=7)
-        <Families 1: 'mason' 24; embedder 3fa2b1c09d1e, snapshot 7>
-    """
-
-    ROWS_KEY: ClassVar[str] = "families"
-    ROW_TYPE: ClassVar[type | None] = Family
-
-    def to_numpy(self) -> "NDArray[np.int64]":
-        """Return how many entries each family has: (F,) int64."""
-        import numpy as np  # noqa: PLC0415 - see the module's docstring
-
-        return np.array([family.entries for family in self.rows], np.int64)  # (F,)
-
-    def _write_row(self, row: Family) -> str:
-        return f"{quote(row.name)} {row.entries}"
