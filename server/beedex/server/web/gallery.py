@@ -7,12 +7,13 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from beedex.index.entries import Entry, parse_entry_id
-from beedex.server.calls.queries import choose_k, choose_side
+from beedex.server.calls.queries import LEAST_SIDE_PX, MOST_SIDE_PX, choose_k
 from beedex.server.config import LimitsConfig
 from beedex.server.engine import EngineSlot
 from beedex.server.errors import InvalidRequestError
 from beedex.server.photofiles import PhotoFiles, ShownPhoto
 from beedex.server.services.origin import take_engine
+from beedex.server.web.caching import is_known
 from beedex.server.web.directory import Directory, OncePerSearcher
 from beedex.server.web.inquiry import Inquiry
 from beedex.server.web.rows import describe_entry, describe_neighbors, describe_origin
@@ -97,12 +98,11 @@ class Gallery:
     async def show_photo(self, inquiry: Inquiry) -> Response:
         """Send a photo, shrunk if a size is given."""
         engine = take_engine(self._slot, inquiry.expectation)
-        size = inquiry.read_integer("size")
-        side_px = None if size is None else choose_side(size)
+        side_px = inquiry.read_number("size", least=LEAST_SIDE_PX, most=MOST_SIDE_PX)
         entry = await engine.fetch_entry(inquiry.path["entry_id"], field="entry_id")
         tag = f'"{entry.sha256}-{side_px or "whole"}"'
         headers = {"ETag": tag, "Cache-Control": self._caching, "Vary": "Authorization"}
-        if _knows(inquiry.headers.get("if-none-match", ""), tag):
+        if is_known(inquiry.headers.get("if-none-match", ""), tag):
             return Response(status_code=304, headers=headers)
         if side_px is not None:
             data = await self._thumbnails.get(entry, side_px)
@@ -122,11 +122,6 @@ def _read_cursor(cursor: str) -> int | None:
             values={"received": cursor},
             field="cursor",
         ) from error
-
-
-def _knows(if_none_match: str, tag: str) -> bool:
-    tags = [one.strip().removeprefix("W/") for one in if_none_match.split(",")]
-    return tag in tags or tags == ["*"]
 
 
 class _WholePhoto(Response):

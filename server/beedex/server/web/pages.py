@@ -7,6 +7,7 @@ from pathlib import Path
 
 from starlette.responses import Response
 
+from beedex.server.web.caching import is_known
 from beedex.server.web.inquiry import Inquiry
 from beedex.server.web.routes import WebRoute
 
@@ -45,6 +46,6 @@ def _serve(path: str, data: bytes) -> WebRoute:
 async def _answer(data: bytes, media_type: str, tag: str, inquiry: Inquiry) -> Response:
     # Asked for again each time, and sent again only if it is another.
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    if tag in inquiry.headers.get("if-none-match", ""):
+    if is_known(inquiry.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     return Response(data, media_type=media_type, headers=headers)
