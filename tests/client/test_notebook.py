@@ -18,7 +18,11 @@ from beedex.client import AsyncClient, Client, Families, Family, Verdict
 from beedex.client._channel import ChannelConfig
 from beedex.client._result import illustrate
 from beedex.client._thumbnails import MOST_BYTES, SIDE_PX, Thumbnails
+from beedex.server.access.roles import Role
+from beedex.server.access.tokens import Holder, add_holder, hash_token
 from beedex.v1 import search_pb2, search_pb2_grpc
+
+SECRET = "beedex_a-secret"  # noqa: S105 - of nobody
 
 JPEG = "data:image/jpeg;base64,"
 
@@ -97,6 +101,18 @@ def test_neighbors_of_an_async_client_are_shown_while_its_loop_runs(address, pho
             return (await client.neighbors(photo, k=2))._repr_html_()
 
     assert len(read(asyncio.run(scenario())).photos) == 2
+
+
+def test_photos_are_fetched_with_the_clients_token(served_index, server_process, tiny_gallery, photo, tmp_path):
+    add_holder(tmp_path / "tokens", Holder(name="ann", role=Role.READER, digest=hash_token(SECRET)))
+    options = ("--gallery", tiny_gallery, "--tokens", tmp_path / "tokens")
+    with server_process(served_index, tmp_path, *options) as (_, address):
+        with Client(address, token=SECRET) as client:
+            answer = client.neighbors(photo, k=2)
+        page = read(answer._repr_html_())
+        stranger = read(illustrate(replace(answer), Thumbnails(ChannelConfig(target=address)))._repr_html_())
+
+    assert (len(page.photos), len(stranger.photos)) == (2, 0)
 
 
 def test_an_answer_out_of_a_pickle_is_shown_as_a_table(answer):
