@@ -3,6 +3,7 @@
 # make fuzz   fuzzes decoding and request handling, guided by coverage, FUZZ_SECONDS=60 each
 # make check  lint, types, layers, protocol, and the wheel
 # make proto  writes the Python of the .proto files again
+# make docs   makes the references of docs/sdk.md and docs/command.md from the code again
 # make lock   resolves the dependencies again
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ GOOGLEAPIS = $$($(BIN)/python -c "import google.rpc, pathlib; print(pathlib.Path
 PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(GOOGLEAPIS) \
 	--python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=$(1) protos/beedex/v1/*.proto protos/beedex/oip/*.proto
 
-.PHONY: setup demo test fuzz check proto proto-check proto-lint wheel-check promtool lock clean
+.PHONY: setup demo test fuzz check docs proto proto-check proto-lint wheel-check promtool lock clean
 
 setup: $(VENV)/ready
 
@@ -39,7 +40,7 @@ demo: setup
 # The docstrings' examples first, then the tests, in as many processes as there are cores: each is given one thread for
 # numpy, as threads of several would wait for each other.
 test: setup $(TRITON)/ready
-	$(BIN)/pytest --quiet --doctest-modules index/beedex training/beedex server/beedex client/beedex
+	$(BIN)/pytest --quiet --doctest-modules index/beedex training/beedex server/beedex client/beedex docs/reference
 	OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
 
 check: setup proto-check proto-lint wheel-check
@@ -54,6 +55,9 @@ fuzz: setup
 	mkdir -p build/fuzz
 	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_decode.py -max_total_time=$(FUZZ_SECONDS)
 	cd build/fuzz && ../../$(BIN)/python ../../tests/fuzz/fuzz_requests.py -max_total_time=$(FUZZ_SECONDS)
+
+docs: setup
+	$(BIN)/python -m docs.reference
 
 proto: setup
 	$(call PROTOC,protos)
