@@ -25,7 +25,7 @@ from beedex.index.bundle import Bundle, load_bundle, seal_bundle
 from beedex.index.durable import write_directory
 from beedex.index.embedders import install_embedder
 from beedex.index.entries import Entry
-from beedex.index.snapshots import publish_snapshot
+from beedex.index.publishing import publish_snapshot
 
 __all__ = ["PeakWatch", "ServerProcess", "Usage", "draw_snapshot", "draw_vectors", "open_channel", "turn_bundle"]
 
@@ -158,6 +158,7 @@ def draw_snapshot(index_dir: Path, bundle: Bundle, name: str, entries: int, *, s
         entries=drawn,
         vectors=draw_vectors(entries, bundle.card.dimension, seed),
         fingerprint=bundle.card.fingerprint,
+        mapping="pca",
     )
 
 

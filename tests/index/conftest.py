@@ -1,5 +1,7 @@
 """What several of the index's tests need: an index, a process that uses one, and a program that kills builds."""
 
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,26 @@ def tiny_index(tiny_gallery, tiny_bundle, tmp_path_factory):
 def tiny_index_copy(tiny_index, tmp_path):
     """An index of one's own to change."""
     return Path(shutil.copytree(tiny_index, tmp_path / "index"))
+
+
+def write_older(index_dir, version, schema_version):
+    """Make a snapshot what an earlier beedex would have written."""
+    directory = index_dir / "snapshots" / f"{version:06}"
+    fields = json.loads((directory / "manifest.json").read_bytes())
+    del fields["checksum"], fields["map"], fields["files"]["map.npy"]
+    if schema_version < 2:
+        del fields["search_settings"], fields["search_plan"]
+    fields["schema_version"] = schema_version
+    checksum = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    document = json.dumps({**fields, "checksum": checksum}, indent=2, ensure_ascii=False)
+    (directory / "manifest.json").write_text(f"{document}\n")
+    (directory / "map.npy").unlink()
+
+
+@pytest.fixture
+def make_older():
+    """Of a snapshot, what an earlier beedex would have written: ``make_older(index_dir, version, schema_version)``."""
+    return write_older
 
 
 class Killer:

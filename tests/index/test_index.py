@@ -20,9 +20,10 @@ from beedex.index.errors import IndexDirectoryError, PhotoError
 from beedex.index.index import Index
 from beedex.index.overview import get_status
 from beedex.index.pruning import prune_index
+from beedex.index.publishing import publish_snapshot
 from beedex.index.rebuild import build_index
 from beedex.index.searcher import Searcher
-from beedex.index.snapshots import activate_snapshot, load_snapshot, publish_snapshot, rollback_snapshot
+from beedex.index.snapshots import activate_snapshot, load_snapshot, rollback_snapshot
 
 PHOTO_COUNT = 18
 

@@ -129,6 +129,23 @@ def test_status_tells_what_is_served(index_dir):
     assert "search       flat (exact), cosine; about 0.0 MiB in memory" in text
 
 
+def test_status_tells_how_the_map_was_drawn(index_dir, make_older):
+    told, told_json = run("status", index_dir).stdout, run_json("status", index_dir)
+    make_older(index_dir, 2, 2)
+    older, older_json = run("status", index_dir).stdout, run_json("status", index_dir)
+
+    assert "\nmap          17 entries by principal components\n" in told
+    assert told_json["map"]["method"] == "pca"
+    assert "\nmap          none: the snapshot was made before there were maps, the next build draws one\n" in older
+    assert older_json["map"] is None
+
+
+def test_verify_finds_an_index_without_a_map_whole(index_dir, make_older):
+    make_older(index_dir, 2, 2)
+
+    assert run_json("verify", index_dir)["ok"]
+
+
 def test_list_marks_the_current_snapshot_and_names_damaged_ones(index_dir):
     damage(index_dir / "snapshots" / "000001" / "manifest.json")
 
@@ -159,6 +176,7 @@ def test_verify_of_a_whole_index_finds_nothing(index_dir):
     ("file", "part"),
     [
         ("snapshots/000001/vectors.faiss", "snapshot 1"),
+        ("snapshots/000001/map.npy", "snapshot 1"),
         ("snapshots/000002/entries.sqlite", "snapshot 2"),
         ("snapshots/000001/manifest.json", "snapshot 1"),
         ("embedders/*/model.bin", "embedder"),

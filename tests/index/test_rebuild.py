@@ -343,7 +343,11 @@ def test_progress_adds_up_to_the_photos_of_each_step(gallery, tiny_bundle, index
 
     build_index(gallery, tiny_bundle, index_dir, report=record)
 
-    assert steps == {"reading": (PHOTO_COUNT + 2, PHOTO_COUNT + 2), "embedding": (2, 2)}
+    assert steps == {
+        "reading": (PHOTO_COUNT + 2, PHOTO_COUNT + 2),
+        "embedding": (2, 2),
+        "publishing": (PHOTO_COUNT + 1, PHOTO_COUNT + 1),
+    }
 
 
 def test_a_file_that_changes_before_it_is_embedded_is_not_taken_for_the_former_photo(

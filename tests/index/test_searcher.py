@@ -14,9 +14,10 @@ from beedex.index.decision import EVIDENCE_NEIGHBORS, Verdict, decide
 from beedex.index.embedders import locate_embedder
 from beedex.index.entries import Entry
 from beedex.index.errors import BundleError, FingerprintMismatchError, IndexDirectoryError
+from beedex.index.publishing import publish_snapshot
 from beedex.index.rebuild import build_index
 from beedex.index.searcher import Searcher
-from beedex.index.snapshots import load_snapshot, publish_snapshot
+from beedex.index.snapshots import load_snapshot
 
 DIMENSION = 32
 FAMILIES = ("amber", "blue", "clover")

@@ -10,12 +10,12 @@ import pytest
 from beedex.index.entries import Entry, digest_entries, parse_entry_id
 from beedex.index.errors import FingerprintMismatchError, IndexDirectoryError, SnapshotError
 from beedex.index.manifest import parse_manifest, render_manifest
+from beedex.index.publishing import publish_snapshot
 from beedex.index.snapshots import (
     current_version,
     list_snapshots,
     load_manifest,
     load_snapshot,
-    publish_snapshot,
 )
 from beedex.index.vectors import ExactStore, IvfStore, SearchSettings
 
@@ -87,7 +87,7 @@ def test_the_same_entries_in_any_order_give_the_same_bytes(tmp_path):
         tmp_path / "b", entries=[entries[i] for i in order], vectors=vectors[order], fingerprint=FINGERPRINT
     )
 
-    for name in ("vectors.faiss", "entries.sqlite"):
+    for name in ("vectors.faiss", "entries.sqlite", "map.npy"):
         one, other = (tmp_path / side / "snapshots" / "000001" / name for side in "ab")
         assert one.read_bytes() == other.read_bytes()
     assert load_manifest(tmp_path / "a", 1).gallery_digest == load_manifest(tmp_path / "b", 1).gallery_digest
@@ -127,22 +127,27 @@ def test_the_same_entries_in_any_order_give_the_same_bytes_in_lists_too(tmp_path
     assert load_manifest(tmp_path / "a", 1).search_plan == load_manifest(tmp_path / "b", 1).search_plan
 
 
-def test_a_manifest_from_before_there_was_a_choice_of_search_is_read_as_exact(tmp_path):
+def test_a_manifest_from_before_there_was_a_choice_of_search_is_read_as_exact(tmp_path, make_older):
     publish(tmp_path)
-    path = tmp_path / "snapshots" / "000001" / "manifest.json"
-    fields = {
-        name: value
-        for name, value in json.loads(path.read_bytes()).items()
-        if name not in ("checksum", "search_settings", "search_plan")
-    }
-    fields["schema_version"] = 1
-    checksum = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-    path.write_text(json.dumps({**fields, "checksum": checksum}, indent=2, ensure_ascii=False) + "\n")
+    make_older(tmp_path, 1, 1)
 
     snapshot = load_snapshot(tmp_path)
 
     assert isinstance(snapshot.vectors, ExactStore)
     assert (snapshot.manifest.schema_version, snapshot.manifest.search_plan) == (1, None)
+
+
+@pytest.mark.parametrize("schema_version", [1, 2])
+def test_a_snapshot_from_before_there_were_maps_is_whole_and_has_none(tmp_path, make_older, schema_version):
+    entries, vectors = make_entries(10), make_vectors(10)
+    publish(tmp_path)
+    make_older(tmp_path, 1, schema_version)
+
+    snapshot = load_snapshot(tmp_path)
+
+    assert snapshot.map is None
+    assert snapshot.manifest.map is None
+    np.testing.assert_array_equal(snapshot.vector(entries[7].entry_id), vectors[7])
 
 
 def test_the_manifest_names_the_checksum_of_the_other_files(tmp_path):
@@ -181,7 +186,7 @@ def test_the_right_embedders_snapshot_is_loaded(tmp_path):
     assert load_snapshot(tmp_path, expected_fingerprint=FINGERPRINT).version == 1
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "vectors.faiss", "entries.sqlite"])
+@pytest.mark.parametrize("name", ["manifest.json", "vectors.faiss", "entries.sqlite", "map.npy"])
 def test_any_flipped_bit_is_found(tmp_path, name):
     publish(tmp_path)
     path = tmp_path / "snapshots" / "000001" / name
@@ -199,7 +204,7 @@ def test_any_flipped_bit_is_found(tmp_path, name):
     assert load_snapshot(tmp_path).version == 1
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "vectors.faiss", "entries.sqlite"])
+@pytest.mark.parametrize("name", ["manifest.json", "vectors.faiss", "entries.sqlite", "map.npy"])
 @pytest.mark.parametrize("share", [0, 0.5])
 def test_a_half_copied_file_is_found(tmp_path, name, share):
     publish(tmp_path)
@@ -210,7 +215,7 @@ def test_a_half_copied_file_is_found(tmp_path, name, share):
         load_snapshot(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "vectors.faiss", "entries.sqlite"])
+@pytest.mark.parametrize("name", ["manifest.json", "vectors.faiss", "entries.sqlite", "map.npy"])
 def test_a_missing_file_is_found(tmp_path, name):
     publish(tmp_path)
     (tmp_path / "snapshots" / "000001" / name).unlink()
@@ -227,13 +232,14 @@ def test_a_directory_under_another_number_is_refused(tmp_path):
         load_snapshot(tmp_path, 2)
 
 
-def test_files_of_two_snapshots_with_rewritten_checksums_are_refused(tmp_path):
+@pytest.mark.parametrize("name", ["vectors.faiss", "map.npy"])
+def test_files_of_two_snapshots_with_rewritten_checksums_are_refused(tmp_path, name):
     publish(tmp_path, seed=0)
     publish(tmp_path, seed=1)
     first, second = (tmp_path / "snapshots" / f"00000{number}" for number in (1, 2))
-    (second / "vectors.faiss").write_bytes((first / "vectors.faiss").read_bytes())
+    (second / name).write_bytes((first / name).read_bytes())
     manifest = parse_manifest((second / "manifest.json").read_bytes(), name="second")
-    files = {**manifest.files, "vectors.faiss": load_manifest(tmp_path, 1).files["vectors.faiss"]}
+    files = {**manifest.files, name: load_manifest(tmp_path, 1).files[name]}
     (second / "manifest.json").write_bytes(render_manifest(manifest.model_copy(update={"files": files})))
 
     with pytest.raises(SnapshotError, match="contradicts itself"):
@@ -243,9 +249,9 @@ def test_files_of_two_snapshots_with_rewritten_checksums_are_refused(tmp_path):
 def test_a_newer_manifest_asks_for_a_newer_beedex(tmp_path):
     publish(tmp_path)
     path = tmp_path / "snapshots" / "000001" / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 3, "shards": 4}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 4, "shards": 4}))
 
-    with pytest.raises(SnapshotError, match="newer beedex, expected schema version 2, received 3"):
+    with pytest.raises(SnapshotError, match="newer beedex, expected schema version 3, received 4"):
         load_snapshot(tmp_path)
 
 

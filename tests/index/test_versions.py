@@ -8,12 +8,12 @@ import pytest
 
 from beedex.index.entries import Entry
 from beedex.index.errors import IndexDirectoryError, SnapshotError
+from beedex.index.publishing import publish_snapshot
 from beedex.index.snapshots import (
     activate_snapshot,
     current_version,
     list_snapshots,
     load_snapshot,
-    publish_snapshot,
     rollback_snapshot,
 )
 

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from beedex.index.bundle import load_bundle
 from beedex.index.changes import Change
 from beedex.index.entries import Entry
+from beedex.index.publishing import publish_snapshot
 from beedex.index.searcher import Searcher
-from beedex.index.snapshots import load_snapshot, publish_snapshot
+from beedex.index.snapshots import load_snapshot
 from beedex.index.vectors import NO_ID
 from beedex.index.view import View
 

@@ -117,7 +117,7 @@ def test_progress_comes_first_and_the_summary_when_the_result_is_served(serving,
     summary = replies[-1].summary
     embedded = [reply.progress for reply in replies[:-1] if reply.progress.step == "embedding"][-1]
 
-    assert list(dict.fromkeys(steps)) == ["reading", "embedding"]
+    assert list(dict.fromkeys(steps)) == ["reading", "embedding", "publishing"]
     assert (embedded.done, embedded.total) == (3, 3)
     assert embedded.photos_per_s > 0
     assert embedded.remaining_s == 0

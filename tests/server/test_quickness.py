@@ -7,8 +7,9 @@ import pytest
 
 from beedex.index.bundle import load_bundle
 from beedex.index.entries import Entry
+from beedex.index.publishing import publish_snapshot
 from beedex.index.searcher import Searcher
-from beedex.index.snapshots import load_snapshot, publish_snapshot
+from beedex.index.snapshots import load_snapshot
 from beedex.index.vectors import SearchSettings
 from beedex.server.quickness import QUICK_SCAN_BYTES, is_quick
 
@@ -35,6 +36,7 @@ def open_searcher(tiny_bundle, tmp_path):
             vectors=vectors,
             fingerprint=bundle.card.fingerprint,
             search=SearchSettings(**settings),
+            mapping="pca",
         )
         return Searcher(load_snapshot(tmp_path), bundle)
 

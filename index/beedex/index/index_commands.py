@@ -83,6 +83,7 @@ def status(directory: IndexDir, *, as_json: AsJson = False) -> None:
             {
                 "index": str(directory),
                 "snapshot": manifest.version,
+                "map": None,  # as an older manifest doesn't say
                 **manifest.model_dump(mode="json", exclude={"schema_version", "version", "files"}),
                 "snapshots": list(found.snapshots),
                 "embeddings": found.embeddings,
@@ -96,6 +97,7 @@ def status(directory: IndexDir, *, as_json: AsJson = False) -> None:
     print(f"entries      {manifest.entries} ({families})")
     print(f"embedder     {manifest.fingerprint} ({manifest.dimension} dimensions)")
     print(f"search       {_describe_search(manifest)}")
+    print(f"map          {_describe_map(manifest)}")
     print(f"snapshots    {', '.join(map(str, found.snapshots))}")
     for fingerprint, count in found.embeddings.items():
         print(f"embeddings   {count} by {fingerprint[:12]}")
@@ -228,6 +230,13 @@ def _describe_search(manifest: "SnapshotManifest") -> str:
     efforts = ", ".join(f"{effort} for {depth} neighbors" for depth, effort in plan.efforts.items())
     where = f"{memory}, the vectors in their file" if plan.mapped else memory
     return f"ivf, {manifest.metric}; {plan.lists} lists: {efforts or 'all'}; recall {wanted.recall:g}; {where}"
+
+
+def _describe_map(manifest: "SnapshotManifest") -> str:
+    if manifest.map is None:
+        return "none: the snapshot was made before there were maps, the next build draws one"
+    by = {"t-sne": "t-SNE", "pca": "principal components"}[manifest.map.method]
+    return f"{manifest.entries} entries by {by}"
 
 
 def _describe_snapshot(state: "SnapshotState") -> dict[str, Any]:

@@ -6,15 +6,25 @@ from typing import Any, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from beedex.index.errors import SnapshotError
+from beedex.index.map import MapMethod
 from beedex.index.sealing import UnsealedError, parse_sealed, render_sealed
 from beedex.index.vectors import SearchPlan, SearchSettings
 
-__all__ = ["MANIFEST_SCHEMA_VERSION", "SnapshotManifest", "parse_manifest", "render_manifest"]
+__all__ = ["MANIFEST_SCHEMA_VERSION", "MapDescription", "SnapshotManifest", "parse_manifest", "render_manifest"]
 
-# 1 knew exact search only; its manifests can still be read.
-MANIFEST_SCHEMA_VERSION: Final = 2
+# 1 knew exact search only, 2 no map; such manifests can still be read.
+MANIFEST_SCHEMA_VERSION: Final = 3
 
 SHA256_PATTERN = "^[0-9a-f]{64}$"
+
+
+class MapDescription(BaseModel):
+    """How a snapshot's map was drawn; see `beedex.index.map.GalleryMap`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: MapMethod
+    scale: float = Field(gt=0, allow_inf_nan=False)
 
 
 class SnapshotManifest(BaseModel):
@@ -28,16 +38,18 @@ class SnapshotManifest(BaseModel):
         entries: how many there are.
         families: the number of entries by family.
         gallery_digest: sha256 of all that the entries say; with the fingerprint and the settings of the search it
-            decides every byte of the other files, on processors of one kind.
+            decides every byte of the vectors and entries, on processors of one kind, and with the former snapshot's map
+            those of the map.
         index_kind: ``flat`` is exact search, ``ivf`` approximate search by inverted lists.
         search_settings: what was wanted of the search; None in schema version 1.
         search_plan: what was chosen; None in schema version 1.
+        map: how the map was drawn; None before schema version 3.
         files: sha256 of every other file of the snapshot, by name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Literal[1, 2] = MANIFEST_SCHEMA_VERSION
+    schema_version: Literal[1, 2, 3] = MANIFEST_SCHEMA_VERSION
     version: int = Field(ge=1)
     created_at: str
     fingerprint: str = Field(pattern=SHA256_PATTERN)
@@ -49,10 +61,13 @@ class SnapshotManifest(BaseModel):
     metric: Literal["cosine"] = "cosine"
     search_settings: SearchSettings | None = None
     search_plan: SearchPlan | None = None
+    map: MapDescription | None = None
     files: dict[str, str]
 
     @model_validator(mode="after")
-    def _check_search(self) -> Self:
+    def _check_version(self) -> Self:
+        if (self.map is not None) != (self.schema_version > 2):
+            raise ValueError(f"the map is told from schema version 3 on, received {self.schema_version}")
         is_told = self.search_settings is not None and self.search_plan is not None
         if is_told != (self.schema_version > 1):
             raise ValueError(f"the search is told from schema version 2 on, received {self.schema_version}")
@@ -64,7 +79,9 @@ class SnapshotManifest(BaseModel):
     def _leave_out_news(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Give an old manifest the fields that it had, whose checksum it carries."""
         fields: dict[str, Any] = handler(self)
-        if self.schema_version == 1:
+        if self.schema_version < 3:
+            del fields["map"]
+        if self.schema_version < 2:
             del fields["search_settings"], fields["search_plan"]
         return fields
 

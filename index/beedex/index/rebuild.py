@@ -27,8 +27,9 @@ from beedex.index.errors import GalleryError, IndexDirectoryError, PhotoError
 from beedex.index.gallery import Gallery, GalleryPhoto, scan_gallery
 from beedex.index.photos import DEFAULT_LIMITS, PhotoLimits
 from beedex.index.progress import Advance, ignore_progress
+from beedex.index.publishing import publish_snapshot
 from beedex.index.settlement import Settlement
-from beedex.index.snapshots import SNAPSHOTS_KEPT, load_snapshot, publish_snapshot
+from beedex.index.snapshots import SNAPSHOTS_KEPT, load_snapshot
 from beedex.index.vectors import DEFAULT_SETTINGS, SearchSettings
 
 __all__ = ["CATALOG_NAME", "BuildSummary", "Reporter", "build_index"]
@@ -134,7 +135,7 @@ def build_index(
                 + (f"the first: {skipped[0].path}: {skipped[0].message}" if skipped else "all were taken out")
             )
         former = {entry.sha256: entry.family for entry in _replace_gallery(catalog, entries, skipped)}
-        version, is_published = _publish_changes(entries, bundle, catalog, index_dir, keep, search)
+        version, is_published = _publish_changes(entries, bundle, catalog, index_dir, keep, search, report)
         if settlement.is_news:
             log.settle(settlement.kept, settlement.dropped)
     present = {entry.sha256 for entry in entries}
@@ -246,7 +247,13 @@ def _replace_gallery(catalog: Catalog, entries: list[Entry], skipped: tuple[Skip
 
 
 def _publish_changes(
-    entries: list[Entry], bundle: Bundle, catalog: Catalog, index_dir: Path, keep: int, search: SearchSettings
+    entries: list[Entry],
+    bundle: Bundle,
+    catalog: Catalog,
+    index_dir: Path,
+    keep: int,
+    search: SearchSettings,
+    report: Reporter,
 ) -> tuple[int, bool]:
     """Return the current version after this build, and whether it had to be published."""
     fingerprint = bundle.card.fingerprint
@@ -258,17 +265,25 @@ def _publish_changes(
         return version, False
     sha256s = [entry.sha256 for entry in entries]
     vectors = catalog.read_embeddings(fingerprint, sha256s, bundle.card.dimension)
-    published = publish_snapshot(
-        index_dir, entries=entries, vectors=vectors, fingerprint=fingerprint, keep=keep, search=search
-    )
+    with report("publishing", len(entries)) as advance:
+        published = publish_snapshot(
+            index_dir,
+            entries=entries,
+            vectors=vectors,
+            fingerprint=fingerprint,
+            keep=keep,
+            search=search,
+            advance=advance,
+        )
     return published, True
 
 
 def _find_published(index_dir: Path, fingerprint: str, gallery_digest: str, search: SearchSettings) -> int | None:
-    """Return the current version if it is whole and has these very entries by this very embedder, to be so searched."""
+    """Return the current version if it is whole, has a map, and these entries by this embedder, to be so searched."""
     try:
         manifest = load_snapshot(index_dir).manifest
     except IndexDirectoryError:  # there is none yet, or it is damaged: publishing mends that
         return None
     made_of = (manifest.fingerprint, manifest.gallery_digest, manifest.search_settings)
-    return manifest.version if made_of == (fingerprint, gallery_digest, search) else None
+    is_same = manifest.map is not None and made_of == (fingerprint, gallery_digest, search)
+    return manifest.version if is_same else None

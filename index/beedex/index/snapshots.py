@@ -3,57 +3,53 @@
     INDEX/snapshots/000007/
         vectors.faiss     see `beedex.index.vectors`
         entries.sqlite    see `beedex.index.entries`
-        manifest.json     written last; holds the sha256 of the other two and its own
+        map.npy           see `beedex.index.map`; snapshots before schema version 3 have none
+        manifest.json     written last; holds the sha256 of the others and its own
 
 A snapshot appears by a rename when it is whole, and never changes afterwards. Equal entries, vectors and settings of
-the search give equal bytes in both data files, an approximate search on processors of one kind; only the manifest says
-when.
+the search give equal bytes in vectors and entries, an approximate search on processors of one kind; the map goes on
+from that of the snapshot that was current before. Only the manifest says when.
 """
 
-from collections import Counter
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beedex.index.durable import sha256_file, write_directory
-from beedex.index.entries import Entry, EntryTable, digest_entries, encode_entries, parse_entry_id
+from beedex.index.durable import sha256_file
+from beedex.index.entries import Entry, EntryTable, parse_entry_id
 from beedex.index.errors import FingerprintMismatchError, SnapshotError
-from beedex.index.manifest import SnapshotManifest, parse_manifest, render_manifest
+from beedex.index.manifest import SnapshotManifest, parse_manifest
+from beedex.index.map import GalleryMap, decode_map
 from beedex.index.vectors import (
-    DEFAULT_SETTINGS,
     EXACT_PLAN,
-    SearchPlan,
-    SearchSettings,
     VectorStore,
-    build_store,
     load_store,
 )
 from beedex.index.versions import (
     current_version,
-    delete_snapshot,
     explain_os_errors,
     find_earlier,
     hold_pointer,
     list_snapshots,
     locate_snapshot,
-    next_version,
     point_at,
     require_current,
-    sweep_leftovers,
 )
 
 __all__ = [
+    "ENTRIES_NAME",
+    "MANIFEST_NAME",
+    "MAP_NAME",
     "SNAPSHOTS_KEPT",
+    "VECTORS_NAME",
     "Snapshot",
     "activate_snapshot",
     "current_version",
     "list_snapshots",
     "load_manifest",
+    "load_map",
     "load_snapshot",
-    "publish_snapshot",
     "rollback_snapshot",
 ]
 
@@ -63,6 +59,7 @@ SNAPSHOTS_KEPT = 5
 MANIFEST_NAME = "manifest.json"
 VECTORS_NAME = "vectors.faiss"
 ENTRIES_NAME = "entries.sqlite"
+MAP_NAME = "map.npy"
 
 
 class Snapshot:
@@ -72,12 +69,16 @@ class Snapshot:
         manifest: what it holds and who made it.
         vectors: the embeddings, under the entries' 64-bit ids. Not to be changed.
         entries: what is known of each photo.
+        map: where each entry lies in the plane; None in a snapshot that was made before there were maps.
     """
 
-    def __init__(self, manifest: SnapshotManifest, vectors: VectorStore, entries: EntryTable) -> None:
+    def __init__(
+        self, manifest: SnapshotManifest, vectors: VectorStore, entries: EntryTable, gallery_map: GalleryMap | None
+    ) -> None:
         self.manifest = manifest
         self.vectors = vectors
         self.entries = entries
+        self.map = gallery_map
 
     @property
     def version(self) -> int:
@@ -97,58 +98,6 @@ class Snapshot:
         """Return one entry's embedding, (D,); raises as `entry` does."""
         vectors = self.vectors.get(np.array([self.entry(entry_id).id64], np.int64))  # (1, D)
         return vectors.reshape(-1)
-
-
-def publish_snapshot(
-    index_dir: Path,
-    *,
-    entries: Sequence[Entry],
-    vectors: NDArray[np.float32],
-    fingerprint: str,
-    keep: int = SNAPSHOTS_KEPT,
-    search: SearchSettings = DEFAULT_SETTINGS,
-) -> int:
-    """Write a snapshot, make it the current one, and delete the oldest beyond *keep*.
-
-    Readers see the previous snapshot until the new one is on the disk as a whole. Whatever goes wrong before that
-    leaves the index as it was.
-
-    Args:
-        index_dir: the index directory; made if need be.
-        entries: (N,) distinct photos in any order.
-        vectors: (N, D) float32 unit vectors, in the order of *entries*.
-        fingerprint: of the embedder that made the vectors.
-        keep: how many snapshots stay, this one among them.
-        search: what is wanted of the search.
-
-    Returns:
-        The new snapshot's version.
-
-    Raises:
-        ValueError: there is no entry, two have one id, or the vectors are not one unit vector each.
-        MemoryBudgetError: the vectors don't fit into the memory that the settings allow.
-        IndexDirectoryError: the directory can't be written; the message says why.
-    """
-    if len(entries) == 0 or keep < 1:
-        raise ValueError(
-            f"a snapshot holds entries and is kept, expected at least one entry and keep >= 1, "
-            f"received {len(entries)} entries and keep={keep}"
-        )
-    store, plan = _store_vectors(entries, vectors, search)
-    with explain_os_errors(index_dir, "written"):
-        index_dir.mkdir(parents=True, exist_ok=True)
-        with hold_pointer(index_dir):
-            sweep_leftovers(index_dir)
-            version = next_version(index_dir)
-            with write_directory(locate_snapshot(index_dir, version)) as directory:
-                store.save(directory / VECTORS_NAME)
-                (directory / ENTRIES_NAME).write_bytes(encode_entries(entries))
-                manifest = _describe(directory, version, entries, fingerprint, store.dimension, search, plan)
-                (directory / MANIFEST_NAME).write_bytes(render_manifest(manifest))
-            point_at(index_dir, version)
-            for old in list_snapshots(index_dir)[:-keep]:
-                delete_snapshot(index_dir, old)
-    return version
 
 
 def load_snapshot(index_dir: Path, version: int | None = None, *, expected_fingerprint: str | None = None) -> Snapshot:
@@ -200,6 +149,19 @@ def load_manifest(index_dir: Path, version: int) -> SnapshotManifest:
     return manifest
 
 
+def load_map(index_dir: Path, manifest: SnapshotManifest) -> GalleryMap | None:
+    """Read the map of a snapshot by its manifest; None if it has none.
+
+    Raises:
+        SnapshotError: its file is missing or damaged.
+    """
+    if manifest.map is None:
+        return None
+    path = locate_snapshot(index_dir, manifest.version) / MAP_NAME
+    _check_file(path, manifest.files.get(MAP_NAME))
+    return decode_map(path, method=manifest.map.method, scale=manifest.map.scale)
+
+
 def activate_snapshot(index_dir: Path, version: int) -> None:
     """Make a published snapshot the current one, after checking every byte of it.
 
@@ -246,19 +208,21 @@ def _load(index_dir: Path, version: int, expected_fingerprint: str | None) -> Sn
         _check_file(directory / name, manifest.files.get(name))
     vectors = load_store(directory / VECTORS_NAME, manifest.search_plan or EXACT_PLAN)
     entries = EntryTable(directory / ENTRIES_NAME)
+    gallery_map = load_map(index_dir, manifest)
     # Checksums say that the files are as written; this says that they were written for each other.
     agree = (
         vectors.dimension == manifest.dimension
         and len(entries) == manifest.entries
         and entries.count_families() == manifest.families
         and np.array_equal(vectors.ids, entries.ids)
+        and (gallery_map is None or np.array_equal(gallery_map.ids, entries.ids))
     )
     if not agree:
         raise SnapshotError(
-            f"snapshot {version} of {index_dir} contradicts itself: its manifest, vectors and entries do not "
+            f"snapshot {version} of {index_dir} contradicts itself: its manifest, vectors, entries and map do not "
             "describe the same photos; activate another snapshot or build again"
         )
-    return Snapshot(manifest, vectors, entries)
+    return Snapshot(manifest, vectors, entries, gallery_map)
 
 
 def _check_file(path: Path, expected: str | None) -> None:
@@ -274,39 +238,3 @@ def _check_file(path: Path, expected: str | None) -> None:
             f"{path} is damaged: expected sha256 {expected}, received {received}; activate another snapshot "
             "or build again"
         )
-
-
-def _store_vectors(
-    entries: Sequence[Entry], vectors: NDArray[np.float32], search: SearchSettings
-) -> tuple[VectorStore, SearchPlan]:
-    """Put the vectors under their entries' ids."""
-    if vectors.ndim != 2 or len(vectors) != len(entries):
-        raise ValueError(
-            f"every entry needs one vector, expected vectors of shape ({len(entries)}, D), received {vectors.shape}"
-        )
-    ids = np.array([entry.id64 for entry in entries], np.int64)
-    return build_store(ids, vectors, search)
-
-
-def _describe(
-    directory: Path,
-    version: int,
-    entries: Sequence[Entry],
-    fingerprint: str,
-    dimension: int,
-    search: SearchSettings,
-    plan: SearchPlan,
-) -> SnapshotManifest:
-    return SnapshotManifest(
-        version=version,
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        fingerprint=fingerprint,
-        dimension=dimension,
-        entries=len(entries),
-        families=dict(sorted(Counter(entry.family for entry in entries).items())),
-        gallery_digest=digest_entries(entries),
-        index_kind=plan.kind,
-        search_settings=search,
-        search_plan=plan,
-        files={name: sha256_file(directory / name) for name in (VECTORS_NAME, ENTRIES_NAME)},
-    )

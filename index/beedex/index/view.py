@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from beedex.index.changes import Change
 from beedex.index.entries import Entry, parse_entry_id
+from beedex.index.map import PLACING_NEIGHBORS
 from beedex.index.snapshots import Snapshot
 from beedex.index.vectors import NO_ID, ExactStore
 
@@ -135,6 +136,41 @@ class View:
         cosines = np.concatenate([cosines, hits.similarities[0][is_found]])
         order = np.lexsort((ids, -cosines))[:k]
         return ids[order], cosines[order]
+
+    def map_positions(self) -> tuple[NDArray[np.int64], NDArray[np.float32]] | None:
+        """Return where each entry lies in the plane: ids (N,), ascending, and positions (N, 2) within [-1, 1].
+
+        An entry that came after the snapshot lies where it falls as a query; see `place`. None if the snapshot has no
+        map.
+        """
+        drawn = self.snapshot.map
+        if drawn is None:
+            return None
+        is_kept = ~np.isin(drawn.ids, self._hidden)
+        if not self._added:
+            return drawn.ids[is_kept], drawn.positions[is_kept]
+        added = self._beside.ids
+        hits = self.snapshot.vectors.search(self._beside.get(added), PLACING_NEIGHBORS)
+        placed, _ = drawn.place_each(hits.ids, hits.similarities)
+        ids = np.concatenate([drawn.ids[is_kept], added])
+        order = np.argsort(ids)
+        return ids[order], np.concatenate([drawn.positions[is_kept], placed])[order]
+
+    def place(self, query: NDArray[np.float32]) -> tuple[float, float] | None:
+        """Return where a query falls on the snapshot's map, by `GalleryMap.place`; None if it has none.
+
+        Entries that changes hide still say where their likes lie.
+
+        Args:
+            query: (D,) float32 of norm 1.
+
+        Raises:
+            ValueError: the query is not of that kind.
+        """
+        if self.snapshot.map is None:
+            return None
+        hits = self.snapshot.vectors.search(query[np.newaxis], PLACING_NEIGHBORS)
+        return self.snapshot.map.place(hits.ids[0], hits.similarities[0])
 
     def _search_snapshot(
         self, query: NDArray[np.float32], k: int, allowed: NDArray[np.int64] | None, effort: int | None

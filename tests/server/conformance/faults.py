@@ -22,8 +22,8 @@ from tests.server.held import HeldEmbedder
 from tests.server.scenarios import until
 
 from beedex.index.entries import Entry
+from beedex.index.publishing import publish_snapshot
 from beedex.index.rebuild import build_index
-from beedex.index.snapshots import publish_snapshot
 from beedex.index.versions import hold_pointer, locate_snapshot
 from beedex.server.calls.work import CURRENT_CALL
 from beedex.server.engine import Engine, open_engine
