@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,8 +30,8 @@ class Screen(io.StringIO):
 
 
 def open_screen(**options):
-    settings = {"width": 80, "height": 24, "force_terminal": True, "color_system": "truecolor"} | options
-    return Console(file=Screen(), **settings)
+    settings: dict[str, Any] = {"width": 80, "height": 24, "color_system": "truecolor"}
+    return Console(file=Screen(), force_terminal=True, **(settings | options))
 
 
 def encode(pixels, kind="PNG"):
@@ -46,12 +47,14 @@ def fill(colour, height=60, width=60):
 def show(contents, protocol, **options):
     console = open_screen(**options)
     shown = show_strip(console, [Picture(content, f"photo {n}") for n, content in enumerate(contents)], protocol)
+    assert isinstance(console.file, Screen)
     return shown, console.file.getvalue()
 
 
 def decode_kitty(text):
     """Yield (keys, bytes) of each picture, its chunks joined."""
-    keys, payload = {}, ""
+    keys: dict[str, str] = {}
+    payload = ""
     for control, chunk in re.findall("\x1b_G([^;]*);([^\x1b]*)\x1b\\\\", text):
         found = dict(pair.split("=") for pair in control.split(",") if pair)
         assert len(chunk) <= 4096

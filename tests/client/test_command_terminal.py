@@ -45,13 +45,12 @@ class Terminal:
         return bytes(self._written)
 
 
-def start(address, *words, **streams):
-    variables = streams.pop("variables", {})
+def start(address, *words, variables=None):
     kept = {"PATH", "HOME", "PYTHONPATH", "LANG"}
     environment = {name: value for name, value in os.environ.items() if name in kept}
-    environment |= {"TERM": "xterm-256color", "BEEDEX_TARGET": address, **variables}
+    environment |= {"TERM": "xterm-256color", "BEEDEX_TARGET": address} | (variables or {})
     command = [sys.executable, "-m", "beedex.client", *map(str, words)]
-    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, **streams)
+    return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
 
 
 def run_on_terminal(address, *words, **variables):
@@ -62,7 +61,7 @@ def run_on_terminal(address, *words, **variables):
 
 
 def run_in_pipe(address, *words, **variables):
-    with start(address, *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, variables=variables) as process:
+    with start(address, *words, variables=variables) as process:
         printed, said = process.communicate(timeout=PATIENCE_S)
     return process.returncode, printed, said
 
@@ -99,7 +98,7 @@ def test_a_pipe_has_no_colours_unless_they_are_forced(address, photo):
 def test_many_photos_show_a_bar_on_a_terminal_and_the_document_stays_clean(address, tiny_gallery):
     terminal = Terminal()
     words = ("identify", tiny_gallery, "--json")
-    with start(address, *words, stdout=subprocess.PIPE, stderr=terminal.theirs) as process:
+    with start(address, *words, stderr=terminal.theirs) as process:
         printed, _ = process.communicate(timeout=PATIENCE_S)
     drawn = terminal.finish()
 
@@ -160,8 +159,9 @@ def test_pictures_that_were_asked_for_and_can_not_be_shown_are_told_of_once(addr
 def test_ctrl_c_ends_with_what_was_done_so_far(address, photo, tmp_path):
     never = tmp_path / "never.jpg"
     os.mkfifo(never)
-    with start(address, "identify", photo, never, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with start(address, "identify", photo, never) as process:
         # Up to the empty line behind the first answer.
+        assert process.stdout is not None
         shown = list(iter(process.stdout.readline, b"\n"))
         process.send_signal(signal.SIGINT)
         rest, said = process.communicate(timeout=PATIENCE_S)
@@ -176,7 +176,7 @@ def test_ctrl_c_leaves_one_document_of_what_was_done_so_far(address, photo, tmp_
     os.mkfifo(never)
     terminal = Terminal()
     words = ("identify", photo, never, "--json")
-    with start(address, *words, stdout=subprocess.PIPE, stderr=terminal.theirs) as process:
+    with start(address, *words, stderr=terminal.theirs) as process:
         while b"1/2" not in bytes(terminal._written):
             terminal._reader.join(0.05)
             assert process.poll() is None
@@ -192,7 +192,7 @@ def test_ctrl_c_leaves_no_vectors(address, photo, tmp_path):
     never, out = tmp_path / "never.jpg", tmp_path / "vectors.npy"
     os.mkfifo(never)
     terminal = Terminal()
-    with start(address, "embed", photo, never, "--out", out, stdout=subprocess.PIPE, stderr=terminal.theirs) as process:
+    with start(address, "embed", photo, never, "--out", out, stderr=terminal.theirs) as process:
         while b"1/2" not in bytes(terminal._written):
             terminal._reader.join(0.05)
             assert process.poll() is None
@@ -206,7 +206,9 @@ def test_ctrl_c_leaves_no_vectors(address, photo, tmp_path):
 
 @pytest.mark.skipif(shutil.which("head") is None, reason="needs head")
 def test_a_reader_that_goes_away_in_the_middle_is_no_error(address, tiny_gallery):
-    with start(address, "identify", tiny_gallery, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with start(address, "identify", tiny_gallery) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
         head = subprocess.run(["head", "-n", "1"], stdin=process.stdout, capture_output=True, check=True)  # noqa: S607
         process.stdout.close()
         said = process.stderr.read()

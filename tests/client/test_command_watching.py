@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -147,7 +148,8 @@ class Enough(Exception):  # noqa: N818 - ends a loop
 
 
 def test_every_arrival_is_answered_until_something_ends_it():
-    polls, answered = iter([["a"], [], ["b", "c"]]), []
+    polls = iter([[Path("a")], [], [Path("b"), Path("c")]])
+    answered: list[Path] = []
 
     def poll():
         try:
@@ -157,12 +159,13 @@ def test_every_arrival_is_answered_until_something_ends_it():
 
     with pytest.raises(Enough):
         answer_arrivals(poll, answered.append, sleep=lambda _seconds: None)
-    assert answered == ["a", "b", "c"]
+    assert answered == [Path("a"), Path("b"), Path("c")]
 
 
 def test_a_server_that_is_away_is_asked_again_at_longer_intervals_and_told_of_once():
     failures = [UnavailableError("away")] * 6 + [BusyError("busy", retry_after_s=25)]
-    waits, notes = [], []
+    waits: list[float] = []
+    notes: list[str] = []
 
     def ask():
         if failures:
@@ -190,6 +193,7 @@ class Lines:
     """What a process prints, line by line, without waiting for ever."""
 
     def __init__(self, stream):
+        self.close = stream.close
         self._lines = []
         self._more = threading.Condition()
         threading.Thread(target=self._read, args=(stream,), daemon=True).start()
@@ -273,8 +277,8 @@ def test_watching_survives_a_server_that_restarts(tiny_gallery, tiny_bundle, dea
         said.wait_for("the server answers again")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_S) == 0
-    process.stdout.close()
-    process.stderr.close()
+        printed.close()
+        said.close()
 
     assert (answer["family"], answer["error"]) == ("amber", None)
     assert len(printed.all()) == 2

@@ -77,8 +77,8 @@ def _inspect(point: EntryPoint) -> Part:
 
 
 def _find_errors(module: CommandsModule) -> Callable[[], tuple[type[Exception], ...]]:
-    listed = getattr(module, "list_errors", None)
-    return listed if callable(listed) else lambda: module.ERRORS
+    listed: Callable[[], tuple[type[Exception], ...]] | None = getattr(module, "list_errors", None)
+    return listed if listed is not None else lambda: module.ERRORS
 
 
 def _is_installed(name: str) -> bool:

@@ -23,6 +23,7 @@ class Progress(Protocol):
 
     def paused(self) -> AbstractContextManager[object]:
         """Keep the bar off the terminal while something else is printed there."""
+        ...
 
 
 @contextmanager
