@@ -45,7 +45,7 @@ class Terminal:
         return bytes(self._written)
 
 
-def start(address, *words, variables=None):
+def start(address, *words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, variables=None):
     kept = {"PATH", "HOME", "PYTHONPATH", "LANG"}
     environment = {name: value for name, value in os.environ.items() if name in kept}
     environment |= {"TERM": "xterm-256color", "BEEDEX_TARGET": address} | (variables or {})
