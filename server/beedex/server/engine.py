@@ -17,6 +17,7 @@ from beedex.index.embedded import EmbeddedPhoto
 from beedex.index.embedder import Embedder
 from beedex.index.entries import Entry
 from beedex.index.errors import PhotoError
+from beedex.index.map import PLACING_NEIGHBORS
 from beedex.index.preprocessing import prepare
 from beedex.index.searcher import Identification, Neighbor, Searcher
 from beedex.server.calls.queries import refuse_unknown_entry
@@ -149,6 +150,10 @@ class Engine:
         question = partial(self.searcher.identify, query, k, exclude=exclude)
         wanted = max(k, EVIDENCE_NEIGHBORS)
         return await self._search(question, k=wanted)
+
+    async def place(self, vector: NDArray[np.float32]) -> tuple[float, float] | None:
+        """Return where a (D,) unit vector falls on the snapshot's map; None if it has none."""
+        return await self._search(partial(self.searcher.view.place, vector), k=PLACING_NEIGHBORS)
 
     async def _search(self, question: Callable[[], Answer], *, k: int, is_plain: bool = True) -> Answer:
         """Answer at once where that takes less than handing the question to a thread."""

@@ -51,7 +51,9 @@ class Queries:
         engine, k = self._take_engine(inquiry), self._choose_k(inquiry)
         query, own_entry = await _resolve(engine, await self._read(inquiry), inquiry)
         answer = await engine.identify(query, k, exclude=own_entry)
-        return JSONResponse({**_describe_answer(answer), **describe_origin(engine, inquiry)})
+        place = await engine.place(query.vector if isinstance(query, EmbeddedPhoto) else query)
+        body = {**_describe_answer(answer), "map": None if place is None else {"x": place[0], "y": place[1]}}
+        return JSONResponse({**body, **describe_origin(engine, inquiry)})
 
     async def find_neighbors(self, inquiry: Inquiry) -> Response:
         """Find the entries most like a query."""
@@ -128,7 +130,6 @@ def _describe_answer(answer: Identification) -> dict[str, Any]:
             for score in decision.families
         ],
         "neighbors": describe_neighbors(answer.neighbors),
-        "map": None,
     }
 
 

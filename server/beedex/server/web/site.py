@@ -20,6 +20,7 @@ from beedex.server.web.hosts import HostCheck
 from beedex.server.web.inquiry import Inquiry
 from beedex.server.web.latency import RecentLatency
 from beedex.server.web.listener import WebListener
+from beedex.server.web.map import Map, draw_map
 from beedex.server.web.openapi import describe_api
 from beedex.server.web.pages import Pages
 from beedex.server.web.pool import PhotoPool
@@ -100,6 +101,7 @@ class WebSite:
             Queries(slot, config.limits, photos, pool),
             gallery,
             Suspects(slot, OncePerSearcher(finder.find, thread)),
+            Map(slot, OncePerSearcher(draw_map, thread)),
             state,
             api=describe_api(config),
         )
@@ -128,7 +130,7 @@ class WebSite:
 
 
 def _list_routes(
-    queries: Queries, gallery: Gallery, suspects: Suspects, state: State, *, api: dict[str, object]
+    queries: Queries, gallery: Gallery, suspects: Suspects, gallery_map: Map, state: State, *, api: dict[str, object]
 ) -> list[WebRoute]:
     async def tell_api(inquiry: Inquiry) -> Response:
         del inquiry
@@ -144,6 +146,7 @@ def _list_routes(
         WebRoute(verb="GET", path="/v1/entries/{entry_id}", answer=gallery.show_entry),
         WebRoute(verb="GET", path="/v1/photos/{entry_id}", answer=gallery.show_photo),
         WebRoute(verb="GET", path="/v1/suspects", answer=suspects.list_suspects),
+        WebRoute(verb="GET", path="/v1/map", answer=gallery_map.show),
         WebRoute(verb="GET", path="/v1/status", answer=state.tell_status),
         WebRoute(verb="GET", path="/v1/report", answer=state.tell_report),
         WebRoute(verb="GET", path="/v1/report/page", answer=state.show_report),
