@@ -22,18 +22,21 @@ const seen = new IntersectionObserver(
  * An entry's photo.
  *
  * @param {string} entryId
- * @param {{size: number, alt: string}} how size is the longer side in CSS pixels
+ * @param {{size: number, alt: string, atOnce?: boolean}} how size is the longer side in CSS pixels; at once for an image
+ *   that isn't put into the page
  * @returns {HTMLImageElement}
  */
-export function picture(entryId, { size, alt }) {
+export function picture(entryId, { size, alt, atOnce = false }) {
   const image = element("img", { alt, class: "photo", decoding: "async" });
   image.addEventListener("error", () => image.classList.add("missing"));
   const url = photoUrl(entryId, size);
-  if (readToken()) {
+  if (readToken() && atOnce) {
+    void fetchInto(image, url);
+  } else if (readToken()) {
     wanted.set(image, url);
     seen.observe(image);
   } else {
-    image.loading = "lazy";
+    image.loading = atOnce ? "eager" : "lazy";
     image.src = url;
   }
   return image;

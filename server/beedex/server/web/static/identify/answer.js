@@ -74,7 +74,7 @@ export function showAnswer(answer, { photo, lead = null, thumbnail }) {
       element("h2", {}, "Most similar photos"),
       showGrid(answer.neighbors, { label: "Most similar photos, nearest first", than: answer.family ?? undefined }),
     ),
-    showInset(answer, thumbnail),
+    showInset(answer, { words: wordVerdict(answer), thumbnail }),
   );
 }
 

@@ -11,10 +11,10 @@ import { downloadTable } from "./table.js";
  * @typedef {object} Item
  * @property {File} photo
  * @property {string} url of the photo, in this page only
+ * @property {AbortController} control
  * @property {import("../core/api.js").Answer} [answer]
  * @property {unknown} [error]
  * @property {import("../core/failure.js").Failure} [failure]
- * @property {AbortController} control
  */
 
 const AT_ONCE = 2;
@@ -27,10 +27,12 @@ export class Series {
   constructor(show, clear) {
     /** @type {Item[]} */
     this.items = [];
-    /** @type {Item | null} */
-    this.shown = null;
     /** @type {Item[]} */
     this.queue = [];
+    /** @type {Map<Item, HTMLButtonElement>} */
+    this.lines = new Map();
+    /** @type {Item | null} */
+    this.shown = null;
     this.running = 0;
     this.show = show;
     this.rows = element("ol", { class: "rows", "aria-label": "Photos of this visit" });
@@ -52,17 +54,23 @@ export class Series {
   /** @param {File[]} photos */
   add(photos) {
     const items = photos.map((photo) => ({ photo, url: URL.createObjectURL(photo), control: new AbortController() }));
-    this.items.push(...items);
-    this.queue.push(...items);
+    for (const item of items) {
+      const line = element("button", { type: "button", class: "line", click: () => this.select(item) });
+      this.lines.set(item, line);
+      this.rows.append(element("li", {}, line));
+      this.items.push(item);
+      this.queue.push(item);
+      this.draw(item);
+    }
     this.panel.hidden = this.items.length < 2;
     if (items[0]) this.select(items[0]);
-    for (let free = this.running; free < AT_ONCE; free += 1) void this.work();
+    this.work();
   }
 
   /** @param {Item} item */
   select(item) {
+    for (const [other, line] of this.lines) line.toggleAttribute("aria-current", other === item);
     this.shown = item;
-    this.draw();
     this.show(item);
   }
 
@@ -72,7 +80,7 @@ export class Series {
     delete item.failure;
     this.queue.push(item);
     this.update(item);
-    if (this.running < AT_ONCE) void this.work();
+    this.work();
   }
 
   clear() {
@@ -82,54 +90,51 @@ export class Series {
     }
     this.items = [];
     this.queue = [];
+    this.lines.clear();
+    this.rows.replaceChildren();
     this.shown = null;
     this.panel.hidden = true;
   }
 
-  async work() {
-    this.running += 1;
-    for (let item = this.queue.shift(); item; item = this.queue.shift()) {
-      try {
-        item.answer = await identifyPhoto(item.photo, item.control.signal);
-      } catch (error) {
-        item.error = error;
-        item.failure = describeFailure(error);
-      }
-      if (!item.control.signal.aborted) this.update(item);
+  work() {
+    while (this.running < AT_ONCE && this.queue.length) {
+      const item = /** @type {Item} */ (this.queue.shift());
+      this.running += 1;
+      void this.identify(item).finally(() => {
+        this.running -= 1;
+        this.work();
+      });
     }
-    this.running -= 1;
+  }
+
+  /** @param {Item} item */
+  async identify(item) {
+    try {
+      item.answer = await identifyPhoto(item.photo, item.control.signal);
+    } catch (error) {
+      item.error = error;
+      item.failure = describeFailure(error);
+    }
+    if (!item.control.signal.aborted) this.update(item);
   }
 
   /** @param {Item} item */
   update(item) {
-    this.draw();
+    this.draw(item);
     if (item === this.shown) this.show(item);
   }
 
-  draw() {
-    const done = this.items.filter((item) => item.answer || item.failure).length;
+  /** @param {Item} item */
+  draw(item) {
+    const done = this.items.filter((one) => one.answer || one.failure).length;
     const all = count(this.items.length, "photo");
     this.progress.textContent = done < this.items.length ? `${done} of ${all} done` : all;
-    // A row that has the focus keeps it.
-    const focused = [...this.rows.children].findIndex((row) => row.contains(document.activeElement));
-    this.rows.replaceChildren(...this.items.map((item) => this.drawRow(item)));
-    if (focused >= 0) this.rows.children[focused]?.querySelector("button")?.focus({ preventScroll: true });
-  }
-
-  /** @param {Item} item */
-  drawRow(item) {
-    const words = item.answer ? wordVerdict(item.answer) : (item.failure?.title ?? "…");
-    const current = item === this.shown ? "true" : undefined;
-    return element(
-      "li",
-      {},
-      element(
-        "button",
-        { type: "button", class: item.failure ? "line failed" : "line", "aria-current": current, click: () => this.select(item) },
-        element("img", { src: item.url, alt: "", class: "photo" }),
-        element("span", { class: "said" }, words),
-        element("span", { class: "soft small clip" }, item.photo.name),
-      ),
+    const line = this.lines.get(item);
+    line?.classList.toggle("failed", Boolean(item.failure));
+    line?.replaceChildren(
+      element("img", { src: item.url, alt: "", class: "photo" }),
+      element("span", { class: "said" }, item.answer ? wordVerdict(item.answer) : (item.failure?.title ?? "Looking")),
+      element("span", { class: "soft small clip" }, item.photo.name),
     );
   }
 }

@@ -1,0 +1,144 @@
+/** The map's picture. Each family's mark is drawn once and stamped from then on. */
+
+import { chooseMark, isDark, outline } from "../core/marker.js";
+
+/** @typedef {import("./cloud.js").Cloud} Cloud */
+/** @typedef {import("./camera.js").Camera} Camera */
+
+/** Beyond so many, marks are drawn smaller. */
+const MANY = 3_000;
+
+/**
+ * @param {Cloud} cloud
+ * @param {number} sharpness device pixels of a CSS pixel
+ * @param {number} radius of a mark in CSS pixels
+ * @returns {HTMLCanvasElement[]} one for each family
+ */
+function drawStamps(cloud, sharpness, radius) {
+  const dark = isDark();
+  const side = Math.ceil((radius * 1.35 + 1) * 2 * sharpness);
+  return cloud.families.map((_, place) => {
+    const mark = chooseMark(place, dark);
+    const canvas = document.createElement("canvas");
+    canvas.width = side;
+    canvas.height = side;
+    const drawing = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    drawing.translate(side / 2, side / 2);
+    drawing.scale(sharpness, sharpness);
+    const shape = new Path2D(outline(mark.shape, radius));
+    drawing.fillStyle = mark.colour;
+    drawing.fill(shape);
+    drawing.strokeStyle = dark ? "#15120d" : "#fbfaf7";
+    drawing.lineWidth = 0.75;
+    drawing.stroke(shape);
+    return canvas;
+  });
+}
+
+export class Drawing {
+  /** @param {HTMLCanvasElement} canvas */
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    this.sharpness = 1;
+    /** @type {HTMLCanvasElement[]} */
+    this.stamps = [];
+    this.stampedFor = "";
+  }
+
+  /**
+   * @param {number} width in CSS pixels
+   * @param {number} height
+   */
+  resize(width, height) {
+    this.sharpness = Math.min(devicePixelRatio || 1, 2);
+    this.canvas.width = Math.round(width * this.sharpness);
+    this.canvas.height = Math.round(height * this.sharpness);
+  }
+
+  /**
+   * @param {Cloud} cloud
+   * @param {Camera} camera
+   * @param {Set<number>} hidden families
+   */
+  draw(cloud, camera, hidden) {
+    const { context, sharpness } = this;
+    const stamps = this.stampsFor(cloud, camera);
+    const half = (stamps[0]?.width ?? 0) / 2;
+    const { width, height } = this.canvas;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, width, height);
+    const scale = camera.scale * sharpness;
+    const left = width / 2 - camera.x * scale - half;
+    const top = height / 2 + camera.y * scale - half;
+    const { x, y, family, size } = cloud;
+    for (let place = 0; place < size; place += 1) {
+      const across = left + /** @type {number} */ (x[place]) * scale;
+      const down = top - /** @type {number} */ (y[place]) * scale;
+      if (across < -2 * half || down < -2 * half || across > width || down > height) continue;
+      const own = /** @type {number} */ (family[place]);
+      // Whole pixels: a stamp that needs no smoothing is copied.
+      if (!hidden.has(own)) context.drawImage(/** @type {HTMLCanvasElement} */ (stamps[own]), Math.round(across), Math.round(down));
+    }
+    context.setTransform(sharpness, 0, 0, sharpness, 0, 0);
+  }
+
+  /**
+   * Draw a ring around a place.
+   *
+   * @param {number} across in CSS pixels
+   * @param {number} down
+   * @param {number} radius
+   */
+  ring(across, down, radius) {
+    const { context } = this;
+    const dark = isDark();
+    for (const [line, colour] of /** @type {[number, string][]} */ ([
+      [5, dark ? "#15120d" : "#fbfaf7"],
+      [2.5, dark ? "#fff3d6" : "#211b12"],
+    ])) {
+      context.beginPath();
+      context.arc(across, down, radius, 0, Math.PI * 2);
+      context.lineWidth = line;
+      context.strokeStyle = colour;
+      context.stroke();
+    }
+  }
+
+  /**
+   * Draw photos in the place of marks.
+   *
+   * @param {{across: number, down: number, image: HTMLImageElement, colour: string}[]} photos
+   * @param {number} side in CSS pixels
+   */
+  photos(photos, side) {
+    const { context } = this;
+    for (const { across, down, image, colour } of photos) {
+      const least = Math.min(image.naturalWidth, image.naturalHeight);
+      context.drawImage(
+        image,
+        (image.naturalWidth - least) / 2, (image.naturalHeight - least) / 2, least, least,
+        across - side / 2, down - side / 2, side, side,
+      );
+      context.lineWidth = 3;
+      context.strokeStyle = colour;
+      context.strokeRect(across - side / 2, down - side / 2, side, side);
+    }
+  }
+
+  /**
+   * @param {Cloud} cloud
+   * @param {Camera} camera
+   */
+  stampsFor(cloud, camera) {
+    const small = cloud.size > MANY ? 3 : 5;
+    const radius = Math.min(small * Math.max(camera.closeness, 1) ** 0.35, 9);
+    const rounded = Math.round(radius * 2) / 2;
+    const wanted = `${cloud.snapshot} ${cloud.families.length} ${rounded} ${this.sharpness} ${isDark()}`;
+    if (wanted !== this.stampedFor) {
+      this.stamps = drawStamps(cloud, this.sharpness, rounded);
+      this.stampedFor = wanted;
+    }
+    return this.stamps;
+  }
+}
