@@ -25,7 +25,7 @@ NEIGHBORS = 3 * PERPLEXITY
 # Half of openTSNE's own: of the 10 nearest of 10,000 entries, 0.29 are kept instead of 0.30 (tests/benchmarks/maps.py).
 EARLY_ITERATIONS = 125
 LATE_ITERATIONS = 250
-# From a former map. With a fifth of the entries new, the 10 nearest are kept as well as by a map drawn afresh, and the
+# From a former map. With a fifth of 1000 entries new, the 10 nearest are kept as well as by a map drawn afresh, and the
 # others move by 0.007 of the map's half side on average; 375 iterations keep no more and move them by 0.026.
 FURTHER_ITERATIONS = 50
 EXAGGERATION = 12
