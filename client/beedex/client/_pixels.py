@@ -111,6 +111,5 @@ def turn_upright(image: "Image.Image") -> "Image.Image":
 def encode_image(image: "Image.Image") -> bytes:
     """Return the PNG file of a PIL image, upright; raise as `turn_upright` does."""
     file = io.BytesIO()
-    # The pixels are upright already: an orientation must not travel beside them.
-    turn_upright(image).save(file, "PNG", compress_level=COMPRESSION_LEVEL, exif=b"")
+    turn_upright(image).save(file, "PNG", compress_level=COMPRESSION_LEVEL)
     return file.getvalue()
