@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ import pytest
 from beedex.client import BusyError, PhotoError, UnavailableError
 from beedex.client.command.arrivals import Arrivals, WatchedFolderError
 from beedex.client.command.watching import answer_arrivals, insist
-from beedex.index.rebuild import build_index
 
 SETTLE_S = 2.0
 PATIENCE_S = 30
@@ -238,33 +236,13 @@ def test_photos_that_arrive_are_json_lines_until_ctrl_c_which_is_0(address, tiny
     assert all("Traceback" not in line for line in said.all())
 
 
-@contextmanager
-def serve(index, address, home):
-    ready_file = home / "ready"
-    command = [sys.executable, "-P", "-m", "beedex.server", "--index", index, "--listen", address]
-    command += ["--threads", "1", "--ready-file", ready_file]
-    with (home / "log").open("a") as log:
-        process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + PATIENCE_S
-        while not ready_file.exists():
-            assert process.poll() is None, (home / "log").read_text()
-            assert time.monotonic() < deadline, "the server did not start in time"
-            time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
-
-
 @pytest.mark.slow
-def test_watching_survives_a_server_that_restarts(tiny_gallery, tiny_bundle, dead_address, tmp_path):
-    build_index(tiny_gallery, tiny_bundle, tmp_path / "index")
+def test_watching_survives_a_server_that_restarts(tiny_gallery, served_index, server_process, dead_address, tmp_path):
     folder = tmp_path / "incoming"
     folder.mkdir()
     command = [sys.executable, "-m", "beedex.client", "identify", "--watch", folder, "--json"]
     command += ["--target", dead_address]
-    with serve(tmp_path / "index", dead_address, tmp_path):
+    with server_process(served_index, tmp_path, listen=dead_address):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         printed, said = Lines(process.stdout), Lines(process.stderr)
         said.wait_for("watching")
@@ -272,7 +250,7 @@ def test_watching_survives_a_server_that_restarts(tiny_gallery, tiny_bundle, dea
         printed.wait_for("first.jpg")
     shutil.copy(tiny_gallery / "amber" / "amber_000.jpg", folder / "second.jpg")
     said.wait_for("trying again until it answers")
-    with serve(tmp_path / "index", dead_address, tmp_path):
+    with server_process(served_index, tmp_path, listen=dead_address):
         answer = json.loads(printed.wait_for("second.jpg"))
         said.wait_for("the server answers again")
         process.send_signal(signal.SIGINT)

@@ -12,6 +12,10 @@ WORDS_FOR_SHELL: Mapping[str, str] = {
     "allow_insecure_token=True": "--insecure",
     "pass a token= that it knows": "give --token-file FILE, or the variable BEEDEX_TOKEN, with a token that it knows",
     "with timeout_s": "with --timeout",
+    # What a server says, in the words of its protocol.
+    "expected the metadata or header `authorization: Bearer TOKEN` once, received none": (
+        "expected one, received none; give --token-file FILE, or the variable BEEDEX_TOKEN"
+    ),
 }
 
 
