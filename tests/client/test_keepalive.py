@@ -3,17 +3,20 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # compiled
 from tests.client.strangers import Stranger, serve_stranger
 
-from beedex.client import _channel
+from beedex.client import Tls, _channel
 from beedex.client._channel import PING_INTERVAL_MS, ChannelConfig
 from beedex.server.config import LEAST_PING_INTERVAL_MS, ServerConfig
 
-LEAST_INTERVAL_KEY = "grpc.http2.min_recv_ping_interval_without_data_ms"
+# Not min_recv_ping_interval, as the name of the constant in C would suggest: gRPC passes over what it does not know.
+LEAST_INTERVAL_KEY = "grpc.http2.min_ping_interval_without_data_ms"
 
 # Client and server as they are, but quicker. gRPC sends no more than one ping a second, whatever it is told.
 HASTE = 30
@@ -38,6 +41,15 @@ def hold_idle_stream(client_options, server_options):
             list(call)
         is_over.set()
         return call.code(), str(call.details())
+
+
+def test_grpc_knows_every_option_that_client_and_server_give_it(tmp_path):
+    library = Path(cygrpc.__file__).read_bytes()
+    client_options = ChannelConfig(tls=Tls(server_name="bees")).options()
+    keys = [key for key, _ in [*client_options, *ServerConfig(index_dir=tmp_path).channel_options()]]
+
+    assert len(keys) >= 12
+    assert [key for key in keys if key.encode() not in library] == []
 
 
 def test_a_lost_server_is_found_within_a_minute_and_the_server_takes_twice_the_pings():

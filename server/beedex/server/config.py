@@ -276,7 +276,7 @@ class ServerConfig(Section):
         return [
             ("grpc.max_receive_message_length", self.limits.max_message_bytes),
             ("grpc.max_metadata_size", self.limits.max_metadata_bytes),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
+            ("grpc.http2.min_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
             ("grpc.keepalive_permit_without_calls", 1),
             # A second server on the same port shall fail, not take half of the connections.
             ("grpc.so_reuseport", 0),
