@@ -27,6 +27,11 @@ def read_data(index_dir):
     return {name: (directory / name).read_bytes() for name in DATA_FILES}
 
 
+def read_map(index_dir):
+    """The bytes of the current snapshot's map, which goes on from that of the one before."""
+    return (index_dir / "snapshots" / f"{current_version(index_dir):06}" / "map.npy").read_bytes()
+
+
 def build_undisturbed(gallery, bundle, tmp_path):
     """What a first build of this gallery publishes: where every disturbed one must end."""
     build_index(gallery, bundle, tmp_path / "undisturbed")
@@ -198,4 +203,5 @@ def test_an_update_killed_at_every_file_operation_leaves_a_whole_snapshot(killer
         assert load_snapshot(index_dir).version in {1, 2}
         assert read_data(index_dir) in (old, expected)
         check_continuation(tiny_gallery, tiny_bundle, index_dir, expected)
+        assert read_map(index_dir) == read_map(tmp_path / "counted")
         shutil.rmtree(index_dir)
