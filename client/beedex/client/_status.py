@@ -17,6 +17,13 @@ class Limits(Result):
         max_photo_side_px: the longest side of a photo.
         photo_formats: such as JPEG.
         max_k: the most neighbors of an answer.
+
+    Example:
+        >>> limits = Limits(
+        ...     max_photo_bytes=1000, max_photo_pixels=100, max_photo_side_px=20, photo_formats=("JPEG", "PNG"), max_k=10
+        ... )
+        >>> limits.photo_formats, limits.to_dict()["max_k"]
+        (('JPEG', 'PNG'), 10)
     """
 
     max_photo_bytes: int
