@@ -20,8 +20,8 @@ MAPPED_FROM_BYTES = 8 << 20
 KEPT_AT_MOST_BYTES = 32 << 20
 
 # glibc gives threads heaps of their own, up to eight a core, and each keeps that much. Over 1,000 swaps beside 200,000
-# requests 38 MB were in use from beginning to end, but what lay free rose from 96 to 177 MB, and the process from 192 to
-# 250. With two heaps 36 to 44 MB lie free, and the process stays at 190 (tests/benchmarks/soak.py).
+# requests 38 MB were in use from beginning to end, but what lay free rose from 96 to 177 MB, and the process from 192
+# to 250. With two heaps 36 to 44 MB lie free, and the process stays at 190 (tests/benchmarks/soak.py).
 MOST_HEAPS = 2
 
 
