@@ -20,7 +20,7 @@ class Limits(Result):
 
     Example:
         >>> limits = Limits(
-        ...     max_photo_bytes=1000, max_photo_pixels=100, max_photo_side_px=20, photo_formats=("JPEG", "PNG"), max_k=10
+        ...     max_photo_bytes=999, max_photo_pixels=100, max_photo_side_px=20, photo_formats=("JPEG", "PNG"), max_k=10
         ... )
         >>> limits.photo_formats, limits.to_dict()["max_k"]
         (('JPEG', 'PNG'), 10)
