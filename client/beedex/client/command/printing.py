@@ -3,6 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -20,8 +21,8 @@ FEWEST_BAR_CELLS, MOST_BAR_CELLS = 24, 48
 # More families than this are summed up in one row.
 FAMILIES_SHOWN = 6
 
-# Beside paths and entries, credits need more than a terminal's usual 80 columns; below that they stand under the paths.
-FEWEST_COLUMNS_FOR_CREDITS = 110
+# Of the similarity and of an entry, and of the gaps between five columns.
+FIXED_COLUMNS = len("similarity") + 16 + 4 * 2
 
 STYLE_BY_VERDICT = {"MATCH": "bold green", "AMBIGUOUS": "bold yellow", "UNKNOWN": "bold red"}
 
@@ -65,13 +66,20 @@ def _tabulate_families(scores: "Sequence[FamilyScore]", *, width: int) -> Table:
     return table
 
 
+def _measure_texts(neighbors: "Sequence[Neighbor]") -> int:
+    """Return how many columns a line of the table takes at most."""
+    texts = zip(*((neighbor.family, neighbor.path, neighbor.credit) for neighbor in neighbors), strict=True)
+    return FIXED_COLUMNS + sum(max(map(cell_len, column)) for column in texts)
+
+
 def tabulate_neighbors(neighbors: "Sequence[Neighbor]", *, width: int) -> Table:
     """Return the neighbors, nearest first, each with whose photo it is where the gallery says so."""
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column("similarity", justify="right")
     # A gallery without credits gets no empty column.
     has_credits = any(neighbor.credit for neighbor in neighbors)
-    has_column = has_credits and width >= FEWEST_COLUMNS_FOR_CREDITS
+    # Where there is no room for a column of its own, a credit stands under its photo.
+    has_column = has_credits and _measure_texts(neighbors) <= width
     for name in ("family", "photo", "entry", *(["credit"] if has_column else [])):
         table.add_column(name, overflow="fold")
     for neighbor in neighbors:
