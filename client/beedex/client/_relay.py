@@ -118,6 +118,11 @@ class Relay(Generic[Item, Reply, Result]):
 
     def add(self, photo: "PhotoSource", content: bytes | ClientError) -> None:
         """Take the next photo, as it travels, or why it can't."""
+        if self.is_finished:
+            # The relay has ended while the photo was being read.
+            if not isinstance(self._failure, ClientError):
+                return
+            content = self._failure
         place: Place[Item, Result] = Place(self._count, photo, None, self._clock() + self._terms.timeout_s)
         self._count += 1
         self._places[place.index] = place
