@@ -5,10 +5,12 @@ An element of `identify` and of `neighbors` has the same keys whether the photo 
 
 from typing import TYPE_CHECKING, Any
 
+from beedex.client._result import plain_error
+
 if TYPE_CHECKING:
     from beedex.client import ClientError, Identification, Neighbors
 
-__all__ = ["describe_error", "describe_identification", "describe_neighbors"]
+__all__ = ["describe_identification", "describe_neighbors"]
 
 
 def describe_identification(
@@ -25,24 +27,21 @@ def describe_identification(
         "neighbors": [],
         **_NO_ORIGIN,
     }
-    return {"photo": photo, **(empty if answer is None else answer.to_dict()), "error": describe_error(error)}
+    return {
+        "photo": photo,
+        **(empty if answer is None else answer.to_dict()),
+        "error": None if error is None else plain_error(error),
+    }
 
 
 def describe_neighbors(photo: str, answer: "Neighbors | None", error: "ClientError | None" = None) -> dict[str, Any]:
     """Return one element of what `neighbors --json` prints."""
     empty: dict[str, Any] = {"neighbors": [], **_NO_ORIGIN}
-    return {"photo": photo, **(empty if answer is None else answer.to_dict()), "error": describe_error(error)}
+    return {
+        "photo": photo,
+        **(empty if answer is None else answer.to_dict()),
+        "error": None if error is None else plain_error(error),
+    }
 
 
 _NO_ORIGIN: dict[str, Any] = {"fingerprint": None, "snapshot": None, "request_id": ""}
-
-
-def describe_error(error: "ClientError | None") -> dict[str, str | None] | None:
-    """Return why a photo failed: the status code (None when nothing was sent), the reason's name, and the words."""
-    if error is None:
-        return None
-    return {
-        "code": error.code.name if error.code is not None else None,
-        "reason": error.reason,
-        "message": str(error),
-    }
