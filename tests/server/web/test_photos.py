@@ -60,7 +60,7 @@ def test_head_tells_of_a_photo_what_get_tells(http, entry, size):
         assert head.headers[name] == get.headers[name]
 
 
-def test_a_photo_whose_file_is_gone_is_refused(tiny_gallery_copy, tiny_index, web_serving, entry):
+def test_a_photo_whose_file_is_gone_is_refused(tiny_gallery_copy, web_serving, entry):
     (tiny_gallery_copy / entry.path).write_bytes(b"another")
 
     async def scenario():
@@ -77,7 +77,7 @@ def make_thumbnails(config, most_bytes):
     return photos, Thumbnails(photos, most_bytes=most_bytes)
 
 
-def test_thumbnails_are_made_once_and_kept_within_bounds(tiny_index, tiny_gallery, tiny_searcher, server_config):
+def test_thumbnails_are_made_once_and_kept_within_bounds(tiny_searcher, server_config):
     entries = tiny_searcher.view.read(tiny_searcher.view.list_ids())
 
     async def scenario():

@@ -162,7 +162,9 @@ def test_a_verb_that_a_path_does_not_take_is_refused_with_those_that_it_takes(ht
     assert refusal(http.options("/v1/identify"))[0] == 405
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "10.0.0.1", "localhost.evil.example", "[2001::1]"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8080", "10.0.0.1", "localhost.evil.example", "[2001::1]"]
+)
 def test_a_name_that_somebody_had_lead_to_this_machine_is_refused(http, host):
     assert refusal(http.get("/v1/families", headers={"Host": host}))[:3] == (
         421,
