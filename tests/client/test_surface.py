@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 
@@ -9,8 +10,12 @@ import pytest
 
 import beedex.client
 from beedex.client import AsyncClient, Client
+from beedex.client._methods import METHODS
+from beedex.v1 import embedding_pb2, index_pb2, search_pb2
 
 HEAVY = {"PIL", "faiss", "keras", "numpy", "openvino", "pandas", "pydantic", "rich", "tensorflow", "typer"}
+
+PROTOCOL = {"EmbeddingService": embedding_pb2, "SearchService": search_pb2, "IndexService": index_pb2}
 
 
 def list_calls(face):
@@ -61,14 +66,50 @@ def test_the_package_alone_loads_no_grpc_which_the_commands_help_does_without():
     assert done.stdout.split() == ["False", "True"]
 
 
-def test_both_clients_have_the_same_calls_with_the_same_parameters():
-    calls, async_calls = list_calls(Client), list_calls(AsyncClient)
+CALLS = sorted(list_calls(Client))
 
-    assert calls.keys() == async_calls.keys()
-    for name, call in calls.items():
-        ours, theirs = inspect.signature(call), inspect.signature(async_calls[name])
-        assert str(ours).replace('"', "").replace("'", "") == str(theirs).replace('"', "").replace("'", ""), name
-        assert inspect.iscoroutinefunction(async_calls[name]), name
+
+def describe(signature):
+    """A signature as text, in which both clients' kinds of iterables and generators are the same."""
+    text = str(signature).replace('"', "").replace("'", "")
+    text = text.replace("Iterable[PhotoSource] | AsyncIterable[PhotoSource]", "Iterable[PhotoSource]")
+    return re.sub(r"AsyncGenerator\[(.*), None\]", r"Generator[\1, None, None]", text)
+
+
+def test_both_clients_have_the_same_calls():
+    assert sorted(list_calls(AsyncClient)) == CALLS
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_has_the_same_parameters_and_result_with_both_clients(name):
+    call, async_call = getattr(Client, name), getattr(AsyncClient, name)
+    ours, theirs = inspect.signature(call), inspect.signature(async_call)
+
+    assert describe(ours) == describe(theirs)
+    # What returns a generator is no coroutine: `async for` takes it as it is.
+    assert inspect.iscoroutinefunction(async_call) is ("Generator" not in str(ours.return_annotation))
+    assert call.__doc__
+    assert async_call.__doc__
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+def test_the_client_knows_the_methods_of_the_protocol_with_their_messages(method):
+    service = PROTOCOL[method.service].DESCRIPTOR.services_by_name[method.service]
+    described = service.methods_by_name[method.name]
+
+    assert method.request.DESCRIPTOR is described.input_type
+    assert method.reply.DESCRIPTOR is described.output_type
+
+
+def test_the_client_knows_every_method_of_the_protocol():
+    known = {(method.service, method.name) for method in METHODS}
+    described = {
+        (name, method)
+        for name, module in PROTOCOL.items()
+        for method in module.DESCRIPTOR.services_by_name[name].methods_by_name
+    }
+
+    assert known == described
 
 
 def test_both_clients_are_made_with_the_same_parameters():
