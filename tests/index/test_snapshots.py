@@ -367,7 +367,7 @@ def test_a_full_disk_leaves_the_served_snapshot(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
     try:
         with pytest.raises(IndexDirectoryError, match="can't be written: File too large"):
-            publish(tmp_path, count=3000, seed=1)
+            publish(tmp_path, count=3000, seed=1, mapping="pca")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 

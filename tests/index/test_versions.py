@@ -28,6 +28,7 @@ def publish(index_dir, count=10, *, seed=0, keep=5):
         vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
         fingerprint="a" * 64,
         keep=keep,
+        mapping="pca",
     )
 
 
