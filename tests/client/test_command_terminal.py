@@ -204,6 +204,21 @@ def test_ctrl_c_leaves_no_vectors(address, photo, tmp_path):
     assert sorted(tmp_path.iterdir()) == [never]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1"])
+def test_every_name_and_every_encoding_can_be_printed(encoding, address, photo, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/b\xffe\xc3\xa9.jpg"
+    shutil.copy(photo, odd)
+    variables = {"PYTHONIOENCODING": encoding}
+    code, printed, said = run_in_pipe(address, "identify", tmp_path, "--json", **variables)
+    assert (code, said) == (0, b"")
+    [answer] = json.loads(printed.decode(encoding))
+    assert os.fsencode(answer["photo"]) == odd
+
+    code, printed, said = run_in_pipe(address, "identify", tmp_path, **variables)
+    assert (code, said) == (0, b"")
+    assert b"MATCH" in printed
+
+
 @pytest.mark.skipif(shutil.which("head") is None, reason="needs head")
 def test_a_reader_that_goes_away_in_the_middle_is_no_error(address, tiny_gallery):
     with start(address, "identify", tiny_gallery) as process:

@@ -1,5 +1,6 @@
 """The `beedex` command: the commands of every installed part, one way of failing."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
+    _accept_all_characters()
     parts = load_parts()
     try:
         return _run(build_app(parts), argv)
@@ -82,6 +84,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not isinstance(error, tuple(kind for part in parts for kind in part.list_errors())):
             raise
         return _fail(str(error), EXIT_FAILED)
+
+
+def _accept_all_characters() -> None:
+    # A file's name may hold bytes that are no text, and a terminal's encoding may lack the bars.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(app: typer.Typer, argv: Sequence[str] | None) -> int:

@@ -63,6 +63,9 @@ def _print_findings(found: dict[str, Any]) -> None:
         console.print(f"  {fault}", markup=False, soft_wrap=True)
 
 
+# More libraries that an extra lacks are counted.
+MISSING_SHOWN = 4
+
 # Works, doesn't, and isn't there, in letters that every terminal has.
 _MARK_BY_STATE = {True: ("ok ", "green"), False: ("bad", "bold red"), None: ("-  ", "dim")}
 
@@ -77,7 +80,9 @@ def _word_library(library: dict[str, Any]) -> str:
 def _word_extra(extra: dict[str, Any]) -> Line:
     if not extra["missing"]:
         return True, str(extra["name"])
-    return None, f"{extra['name']}: {extra['get']} (lacks {', '.join(extra['missing'])})"
+    missing = extra["missing"]
+    rest = f" and {len(missing) - MISSING_SHOWN} more" if len(missing) > MISSING_SHOWN else ""
+    return None, f"{extra['name']}: {extra['get']} (lacks {', '.join(missing[:MISSING_SHOWN])}{rest})"
 
 
 def _word_weights(weights: dict[str, Any]) -> Line:

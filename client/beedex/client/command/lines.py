@@ -19,9 +19,11 @@ WORDS_FOR_SHELL: Mapping[str, str] = {
 }
 
 
-def print_json(document: object) -> None:
-    """Print one JSON document on stdout."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+def print_json(document: object, *, indent: int | None = 2) -> None:
+    """Print one JSON document on stdout, at once; without *indent* on one line."""
+    # In another encoding, what it lacks has to be escaped as JSON has it.
+    is_unicode = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    print(json.dumps(document, indent=indent, ensure_ascii=not is_unicode), flush=True)
 
 
 def print_error(message: str) -> None:

@@ -1,19 +1,18 @@
 """Identifying photos as they arrive, for as long as the command runs."""
 
-import json
 import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from beedex.client import BusyError, ClientError, UnavailableError
 from beedex.client.command.answers import FATAL, show_identification
 from beedex.client.command.arrivals import DEFAULT_SETTLE_S, Arrivals
 from beedex.client.command.documents import describe_identification
 from beedex.client.command.illustration import Illustrator, choose_protocol
-from beedex.client.command.lines import print_error, say
+from beedex.client.command.lines import print_error, print_json, say
 from beedex.client.command.photolist import NamedPhoto
 from beedex.client.command.printing import open_console
 from beedex.client.pictures.choice import PictureProtocol
@@ -106,18 +105,13 @@ def identify_arrivals(
                 raise
             except ClientError as error:
                 if as_json:
-                    _print_line(describe_identification(photo.name, None, error))
+                    print_json(describe_identification(photo.name, None, error), indent=None)
                 else:
                     print_error(f"{photo.name}: {error}")
                 return
             if as_json:
-                _print_line(describe_identification(photo.name, result))
+                print_json(describe_identification(photo.name, result), indent=None)
             else:
                 show_identification(console, illustrator, photo, result)
 
         answer_arrivals(arrivals.poll, answer, sleep=time.sleep)
-
-
-def _print_line(document: dict[str, Any]) -> None:
-    # At once, for whoever reads along.
-    print(json.dumps(document, ensure_ascii=False), flush=True)
