@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +103,9 @@ def list_sections(page: str) -> list[Section]:
     for part in re.split(r"^## ", text, flags=re.MULTILINE):
         title, _, body = part.partition("\n")
         found = [(match[1], match[2]) for match in FENCE.finditer(body)]
-        following = [*found[1:], ("", "")]
         blocks = [
             Block(language=language, code=code, shown=shown if kind == "text" else None)
-            for (language, code), (kind, shown) in zip(found, following, strict=True)
+            for (language, code), (kind, shown) in pairwise([*found, ("", "")])
             if language in {"python", "pycon", "console"}
         ]
         if blocks:

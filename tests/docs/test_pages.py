@@ -7,7 +7,7 @@ from docs.reference.pages import fill
 from docs.reference.writing import PAGES
 from tests.docs.pages import ROOT, list_sections
 
-RUN_PAGES = ("docs/sdk.md", "docs/command.md")
+RUN_PAGES = ("docs/sdk.md", "docs/command.md", "docs/documents.md")
 SECTIONS = [section for page in RUN_PAGES for section in list_sections(page)]
 ALL_PAGES = [
     *("README.md", "CONTRIBUTING.md", "deploy/README.md"),
