@@ -1,7 +1,7 @@
 # make demo   sets everything up and runs the main job on photos that beedex draws itself
 # make test   sets everything up and runs the tests
 # make fuzz   fuzzes decoding and request handling, guided by coverage, FUZZ_SECONDS=60 each
-# make check  lint, types, layers, protocol, and the wheel
+# make check  lint, types, layers, protocol, the wheel, and the client with the oldest and newest of what it needs
 # make proto  writes the Python of the .proto files again
 # make docs   makes the references of docs/sdk.md and docs/command.md from the code again
 # make lock   resolves the dependencies again
@@ -17,7 +17,7 @@ GOOGLEAPIS = $$($(BIN)/python -c "import google.rpc, pathlib; print(pathlib.Path
 PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(GOOGLEAPIS) \
 	--python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=$(1) protos/beedex/v1/*.proto protos/beedex/oip/*.proto
 
-.PHONY: setup demo test fuzz check docs proto proto-check proto-lint wheel-check promtool lock clean
+.PHONY: setup demo test fuzz check docs proto proto-check proto-lint wheel-check compat promtool lock clean
 
 setup: $(VENV)/ready
 
@@ -43,7 +43,7 @@ test: setup $(TRITON)/ready
 	$(BIN)/pytest --quiet --doctest-modules index/beedex training/beedex server/beedex client/beedex docs/reference
 	OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
 
-check: setup proto-check proto-lint wheel-check
+check: setup proto-check proto-lint compat
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -82,6 +82,14 @@ wheel-check: setup
 	$(PYTHON) -m venv build/wheel/venv
 	build/wheel/venv/bin/python -m pip install --quiet build/wheel/beedex-*.whl
 	build/wheel/venv/bin/python -P tests/wheel.py
+
+# The same beside an environment with the oldest of what the client needs; both call this checkout's server.
+compat: wheel-check
+	$(PYTHON) -m venv build/wheel/oldest
+	$(BIN)/uv pip install --quiet --resolution lowest-direct --python build/wheel/oldest/bin/python -r pyproject.toml
+	build/wheel/oldest/bin/python -m pip install --quiet --no-deps build/wheel/beedex-*.whl
+	BEEDEX_CLIENT_PYTHONS="build/wheel/oldest/bin/python build/wheel/venv/bin/python" \
+		$(BIN)/pytest --quiet -rP tests/client/test_compatibility.py
 
 # Prometheus's own checker, with which the tests check the alerts where it is: out of Debian's package, which is not
 # installed. `apt-get update` may have to come before.
