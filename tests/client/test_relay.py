@@ -86,6 +86,16 @@ def test_outcomes_come_in_the_order_of_the_photos_whatever_that_of_the_answers()
     assert bench.take() == ["b", "c"]
 
 
+def test_an_answer_to_nothing_that_was_asked_is_no_ones():
+    bench = Bench()
+    bench.add("a")
+    bench.open()
+    bench.answer("7")
+    bench.answer("bee")
+
+    assert bench.take() == []
+
+
 def test_a_photo_keeps_its_place_until_its_outcome_is_taken():
     bench = Bench(in_flight=2)
     bench.add("a", "b")
@@ -156,7 +166,7 @@ def test_a_photo_with_which_streams_break_is_sent_a_few_times_and_the_others_go_
     bench.add("bad", "good")
     for _ in range(ATTEMPTS):
         bench.open()
-        if 1 in bench.relay._places and bench.relay._places[1].outcome is None:
+        if "1" in bench.relay._places and bench.relay._places["1"].outcome is None:
             bench.answer(1)
         bench.relay.end_stream(BROKEN)
         bench.now_s += 1

@@ -151,6 +151,11 @@ def test_one_photo_is_not_many(client, photos):
         client.embed_many([], timeout_s=0)
 
 
+def test_what_can_not_be_asked_ends_the_loop_and_holds_nothing_up(client, photos):
+    with pytest.raises(ValueError, match="range"):
+        list(client.identify_many(photos[:2], k=2**40))
+
+
 def test_streams_that_are_full_are_followed_by_others(connect, narrow_address, photos):
     outcomes = list(connect(narrow_address).identify_many(photos, in_flight=8))
 

@@ -76,7 +76,8 @@ class Relay(Generic[Item, Reply, Result]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._call, self._terms, self._target, self._clock = call, terms, target, clock
-        self._places: OrderedDict[int, Place[Item, Result]] = OrderedDict()
+        # By correlation id, in the order of the photos.
+        self._places: OrderedDict[str, Place[Item, Result]] = OrderedDict()
         self._count = 0
         self._failure: BaseException | None = None
         # Of streams in a row that ended badly, since when, and how the last of them did.
@@ -123,13 +124,14 @@ class Relay(Generic[Item, Reply, Result]):
             if not isinstance(self._failure, ClientError):
                 return
             content = self._failure
-        place: Place[Item, Result] = Place(self._count, photo, None, self._clock() + self._terms.timeout_s)
+        correlation_id = str(self._count)
+        # This may raise, if what is asked for each photo can't be asked; nothing is held then.
+        item = None if isinstance(content, ClientError) else self._call.build(correlation_id, content)
+        place: Place[Item, Result] = Place(self._count, photo, item, self._clock() + self._terms.timeout_s)
         self._count += 1
-        self._places[place.index] = place
+        self._places[correlation_id] = place
         if isinstance(content, ClientError):
             place.settle(error=content)
-        else:
-            place.item = self._call.build(str(place.index), content)
 
     def finish(self, failure: BaseException | None = None) -> None:
         """Take note that no photo follows; *failure* is raised when all outcomes have been taken."""
@@ -159,9 +161,9 @@ class Relay(Generic[Item, Reply, Result]):
         """Take a reply from the open stream, which the server's log calls *request_id*."""
         self._was_answered, self._failed_streams, self._last_failure = True, 0, None
         correlation_id, status = self._call.read(reply)
-        place = self._places.get(int(correlation_id))
+        place = self._places.get(correlation_id)
         if place is None or place.outcome is not None:
-            # Its time was over.
+            # Its time was over, or the server made it up.
             return
         # The server numbers the items of a stream in its log.
         request_id = f"{request_id}/{place.number}"
@@ -223,7 +225,7 @@ class Relay(Generic[Item, Reply, Result]):
         place = next(iter(self._places.values()), None)
         if place is None or place.outcome is None:
             return None
-        del self._places[place.index]
+        self._places.popitem(last=False)
         return place.outcome
 
     def raise_failure(self) -> None:
