@@ -155,8 +155,9 @@ def _find_or_none(find: Finder) -> WebRoute | None:
 
 
 async def _answer_in_time(route: WebRoute, inquiry: Inquiry, timeout_s: float) -> Response:
+    patience = asyncio.timeout(inquiry.time_left_s)
     try:
-        async with asyncio.timeout(inquiry.time_left_s) as patience:
+        async with patience:
             return await route.answer(inquiry)
     except TimeoutError as error:
         if not patience.expired():

@@ -48,8 +48,9 @@ class Intake:
         if announced.isdigit() and int(announced) > most_bytes:
             raise _refuse_size(most_bytes, announced)
         pieces: list[bytes] = []
+        patience = asyncio.timeout(self._within_s)
         try:
-            async with asyncio.timeout(self._within_s) as patience:
+            async with patience:
                 size = 0
                 while not self.is_read:
                     piece = await self._receive_piece()
