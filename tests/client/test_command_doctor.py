@@ -67,6 +67,17 @@ def test_a_library_that_can_not_be_imported_is_a_fault_that_names_it(monkeypatch
     assert found["faults"] == ["numpy can't be imported: ModuleNotFoundError: No module named 'numpy.no_such_part'"]
 
 
+def test_what_can_not_even_be_looked_at_is_a_fault_and_the_rest_is_told(monkeypatch, capsys):
+    # Longer than any file's name may be.
+    monkeypatch.setenv("KERAS_HOME", "/" + "x" * 5000)
+    code, found = examine(capsys)
+
+    assert code == 1
+    assert len(found["faults"]) == 1
+    assert found["faults"][0].startswith("the weights can't be looked at: ")
+    assert [library["name"] for library in found["libraries"]] == list(FEW)
+
+
 @pytest.mark.parametrize("module", ["no.such.module", "os; os._exit(3)", "os; os.abort()"])
 def test_however_a_library_breaks_the_doctor_goes_on(module):
     examined = examine_library("numpy", module)

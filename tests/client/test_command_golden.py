@@ -125,9 +125,14 @@ def test_what_people_read(name, words, capsys):
         ("families", ["families"]),
         ("status", ["status"]),
         ("snapshots", ["snapshots"]),
+        ("doctor", ["doctor"]),
     ],
 )
-def test_the_keys_of_a_document(name, words, home, tmp_path, capsys):
+def test_the_keys_of_a_document(name, words, home, tmp_path, monkeypatch, capsys):
+    # Of all libraries one, of all extras one that is missing, of all weights none, on every machine.
+    monkeypatch.setattr("beedex.client.command.doctor.requires", lambda _name: ["no-such-thing; extra == 'x'"])
+    monkeypatch.setattr("beedex.client.command.doctor.LIBRARIES", {"numpy": "numpy"})
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     entry = hashlib.sha256((home / "blue" / "blue_000.jpg").read_bytes()).hexdigest()[:16]
     spelled = [word.format(scratch=tmp_path, entry=entry) for word in words]
     code, printed = run(capsys, *spelled, "--json")

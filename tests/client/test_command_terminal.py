@@ -147,6 +147,16 @@ def test_other_terminals_and_pipes_show_no_pictures(address, photo):
     assert ESCAPE not in printed
 
 
+def test_a_photo_that_comes_through_a_pipe_of_a_name_is_read_once(address, photo, tmp_path):
+    pipe = tmp_path / "pipe.jpg"
+    os.mkfifo(pipe)
+    threading.Thread(target=lambda: pipe.write_bytes(photo.read_bytes()), daemon=True).start()
+    code, written = run_on_terminal(address, "identify", pipe, "-k", "2", "--pictures", "iterm2")
+
+    assert code == 0
+    assert written.count(b"\x1b]1337;File=") == 2
+
+
 def test_pictures_that_were_asked_for_and_can_not_be_shown_are_told_of_once(address, tiny_gallery):
     photos = sorted(tiny_gallery.glob("amber/*.jpg"))[:2]
     code, printed, said = run_in_pipe(address, "identify", *photos, "--pictures", "blocks")

@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
@@ -56,10 +56,14 @@ def examine(connection: Connection, *, is_server_named: bool) -> dict[str, Any]:
     `faults` has a sentence for each thing that is there and doesn't work; what isn't installed is no fault, and neither
     is a server that nobody named.
     """
-    libraries = _examine_libraries()
+    faults: list[str] = []
+    libraries = _attempt("the libraries", _examine_libraries, faults)
+    parts = _attempt("the parts", load_parts, faults)
+    extras = _attempt("the extras", lambda: examine_extras(requires("beedex") or []), faults)
+    weights = _attempt("the weights", lambda: examine_weights(os.environ), faults)
     server = examine_server(connection)
-    faults = [f"{library['name']} can't be imported: {library['fault']}" for library in libraries if library["fault"]]
-    faults += [f"the part {part.extra!r} can't be loaded: {part.fault}" for part in load_parts() if part.fault]
+    faults += [f"{library['name']} can't be imported: {library['fault']}" for library in libraries if library["fault"]]
+    faults += [f"the part {part.extra!r} can't be loaded: {part.fault}" for part in parts if part.fault]
     if server["error"] and is_server_named:
         faults.append(server["error"])
     return {
@@ -69,11 +73,20 @@ def examine(connection: Connection, *, is_server_named: bool) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "libraries": libraries,
-        "extras": examine_extras(requires("beedex") or []),
-        "weights": examine_weights(os.environ),
+        "extras": extras,
+        "weights": weights,
         "server": server,
         "terminal": examine_terminal(os.environ, is_terminal=sys.stdout.isatty()),
     }
+
+
+def _attempt(what: str, look: Callable[[], Sequence[Any]], faults: list[str]) -> Sequence[Any]:
+    """Return what was found; nothing, and one more of *faults*, if it couldn't be looked for."""
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the doctor was asked for
+        faults.append(f"{what} can't be looked at: {type(error).__name__}: {error}")
+        return ()
 
 
 def _examine_libraries() -> list[dict[str, Any]]:

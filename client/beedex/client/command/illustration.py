@@ -80,8 +80,10 @@ class Illustrator:
 def _read(photo: NamedPhoto) -> bytes | None:
     if isinstance(photo.source, bytes):
         return photo.source
+    path = Path(photo.source)
     try:
-        return Path(photo.source).read_bytes()
+        # A pipe gave its photo already, and would be waited for.
+        return path.read_bytes() if path.is_file() else None
     except OSError:
         return None
 
