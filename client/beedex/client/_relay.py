@@ -20,20 +20,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-import grpc
 from google.protobuf.message import Message
 
-from beedex.client._errors import (
-    BusyError,
-    CallCancelledError,
-    ClientError,
-    DeadlineError,
-    ServerFaultError,
-    UnavailableError,
-)
+from beedex.client._errors import BusyError, ClientError, DeadlineError, UnavailableError
 from beedex.client._failures import translate_status
 from beedex.client._outcomes import Outcome
 from beedex.client._places import Place, Terms
+from beedex.client._streaks import USED_UP, Streak, is_passing
 
 if TYPE_CHECKING:
     from beedex.client._calls import StreamCall
@@ -44,13 +37,6 @@ __all__ = ["Relay"]
 Item = TypeVar("Item", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
 Result = TypeVar("Result")
-
-# Before the second stream; twice as long before each that follows.
-FIRST_WAIT_S = 0.1
-LONGEST_WAIT_S = 5.0
-
-# With these the server ends a stream that it is done with; the next can be opened at once.
-USED_UP = frozenset({"STREAM_IDLE", "STREAM_TOO_LONG"})
 
 
 class Relay(Generic[Item, Reply, Result]):
@@ -80,12 +66,7 @@ class Relay(Generic[Item, Reply, Result]):
         self._places: OrderedDict[str, Place[Item, Result]] = OrderedDict()
         self._count = 0
         self._failure: BaseException | None = None
-        # Of streams in a row that ended badly, since when, and how the last of them did.
-        self._failed_streams = 0
-        self._failing_since = 0.0
-        self._last_failure: ClientError | None = None
-        self._reopen_at = 0.0
-        self._was_answered = False
+        self._streak = Streak(clock)
         # In the open stream.
         self._sent = 0
         self.is_finished = False
@@ -110,12 +91,12 @@ class Relay(Generic[Item, Reply, Result]):
     def wants_stream(self) -> bool:
         """Whether a stream is to be opened now."""
         now = self._clock()
-        return not self.has_stream and self._reopen_at <= now and self._find_ready(now) is not None
+        return not self.has_stream and self._streak.over_at <= now and self._find_ready(now) is not None
 
     @property
     def should_wait(self) -> bool:
         """Whether a new stream may wait until the server is back; a server that never was there is none to wait for."""
-        return self._was_answered
+        return self._streak.was_answered
 
     def add(self, photo: "PhotoSource", content: bytes | ClientError) -> None:
         """Take the next photo, as it travels, or why it can't."""
@@ -159,7 +140,7 @@ class Relay(Generic[Item, Reply, Result]):
 
     def receive(self, reply: Reply, *, request_id: str) -> None:
         """Take a reply from the open stream, which the server's log calls *request_id*."""
-        self._was_answered, self._failed_streams, self._last_failure = True, 0, None
+        self._streak.end()
         correlation_id, status = self._call.read(reply)
         place = self._places.get(correlation_id)
         if place is None or place.outcome is not None:
@@ -187,14 +168,14 @@ class Relay(Generic[Item, Reply, Result]):
             place.is_under_way = False
         if not unanswered or error.reason in USED_UP:
             return
-        if not _is_passing(error):
+        if not is_passing(error):
             self._conclude(error)
             return
-        self._count_failure(error)
+        self._streak.extend(error)
         for place in unanswered:
             if place.sends >= self._terms.attempts:
                 place.settle(error=error)
-        if not self._was_answered and self._failed_streams >= self._terms.attempts:
+        if not self._streak.was_answered and self._streak.count >= self._terms.attempts:
             self._conclude(error)
 
     def expire(self) -> None:
@@ -206,15 +187,15 @@ class Relay(Generic[Item, Reply, Result]):
             if place.expires_at > now:
                 # Those behind it were read later.
                 return
-            if self._last_failure is not None and self._failing_since <= place.expires_at - timeout_s:
-                self._conclude(self._last_failure)
+            if self._streak.last is not None and self._streak.since <= place.expires_at - timeout_s:
+                self._conclude(self._streak.last)
             else:
                 place.settle(error=DeadlineError(f"no answer within {timeout_s:g} s; give it more time with timeout_s"))
 
     def wait_s(self) -> float | None:
         """Return for how long nothing changes by itself, in seconds; None for ever."""
         now = self._clock()
-        times = [self._reopen_at]
+        times = [self._streak.over_at]
         for place in self._places.values():
             if place.outcome is None:
                 times += [place.expires_at, place.ready_at]
@@ -252,25 +233,8 @@ class Relay(Generic[Item, Reply, Result]):
         else:
             place.settle(error=error)
 
-    def _count_failure(self, error: ClientError) -> None:
-        now = self._clock()
-        if not self._failed_streams:
-            self._failing_since = now
-        wait_s = min(FIRST_WAIT_S * 2**self._failed_streams, LONGEST_WAIT_S)
-        self._failed_streams += 1
-        self._last_failure = error
-        self._reopen_at = now + max(wait_s, error.retry_after_s or 0.0)
-
     def _conclude(self, error: ClientError) -> None:
         for place in self._places.values():
             if place.outcome is None:
                 place.settle(error=error)
         self.is_finished, self._failure = True, self._failure or error
-
-
-def _is_passing(error: ClientError) -> bool:
-    """Tell whether another stream may fare better."""
-    if isinstance(error, UnavailableError | BusyError | CallCancelledError):
-        return True
-    # Who writes to a stream that the server has just ended may hear of it from his own gRPC alone, in these words.
-    return isinstance(error, ServerFaultError) and error.code is grpc.StatusCode.INTERNAL and not error.reason
