@@ -129,6 +129,17 @@ def test_attempts_are_counted_and_can_be_switched_off_for_a_client_and_for_a_cal
     assert stranger.asked == asked
 
 
+@pytest.mark.parametrize("call", ["families", "photo", "delete"])
+def test_a_call_of_a_client_can_be_made_once(connect, call):
+    names = {"families": "ListFamilies", "photo": "GetPhoto", "delete": "DeleteEntries"}
+    stranger = Stranger({names[call]: refuse_first(99, UNAVAILABLE)})
+    arguments = {"families": (), "photo": ("0" * 16,), "delete": (["0" * 16],)}
+    with serve_stranger(stranger) as address, pytest.raises(UnavailableError):
+        getattr(connect(address), call)(*arguments[call], retry=False)
+
+    assert stranger.asked == 1
+
+
 def test_a_refusal_without_a_time_to_wait_is_final(face):
     stranger = Stranger({"GetStatus": refuse_first(99, BUSY)})
     with serve_stranger(stranger) as address, pytest.raises(RequestError):

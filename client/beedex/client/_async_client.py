@@ -68,9 +68,10 @@ class AsyncClient(Face[AsyncConnection]):
         entry_id: str | None = None,
         k: int = DEFAULT_K,
         timeout_s: float | None = None,
+        retry: bool = True,
     ) -> "Identification":
         """Ask which family a photo, a vector or an indexed photo belongs to; see `Client.identify`."""
-        return await self._run(self._calls.identify(photo, vector, entry_id, k), timeout_s)
+        return await self._run(self._calls.identify(photo, vector, entry_id, k), timeout_s, retry=retry)
 
     def identify_many(
         self,
@@ -108,15 +109,21 @@ class AsyncClient(Face[AsyncConnection]):
         k: int = DEFAULT_K,
         families: Iterable[str] = (),
         timeout_s: float | None = None,
+        retry: bool = True,
     ) -> "Neighbors":
         """Find the *k* indexed photos most like a photo, a vector or an indexed photo; see `Client.neighbors`."""
-        return await self._run(self._calls.neighbors(photo, vector, entry_id, k, families), timeout_s)
+        return await self._run(self._calls.neighbors(photo, vector, entry_id, k, families), timeout_s, retry=retry)
 
     async def embed(
-        self, photo: "PhotoSource | None" = None, *, entry_id: str | None = None, timeout_s: float | None = None
+        self,
+        photo: "PhotoSource | None" = None,
+        *,
+        entry_id: str | None = None,
+        timeout_s: float | None = None,
+        retry: bool = True,
     ) -> "Embedding":
         """Turn a photo into a unit vector, or fetch the stored one of an indexed photo; see `Client.embed`."""
-        return await self._run(self._calls.embed(photo, entry_id), timeout_s)
+        return await self._run(self._calls.embed(photo, entry_id), timeout_s, retry=retry)
 
     def embed_many(
         self,
@@ -128,33 +135,37 @@ class AsyncClient(Face[AsyncConnection]):
         """Turn many photos into unit vectors; all is as for `identify_many`."""
         return self._relay(self._calls.embed_many(), photos, in_flight, timeout_s)
 
-    async def families(self, *, timeout_s: float | None = None) -> "Families":
+    async def families(self, *, timeout_s: float | None = None, retry: bool = True) -> "Families":
         """List the families of the index, by name."""
-        return await self._run(self._calls.families(), timeout_s)
+        return await self._run(self._calls.families(), timeout_s, retry=retry)
 
     async def photo(
-        self, entry_id: str, *, max_side_px: int | None = None, timeout_s: float | None = None
+        self, entry_id: str, *, max_side_px: int | None = None, timeout_s: float | None = None, retry: bool = True
     ) -> "StoredPhoto":
         """Fetch an indexed photo, as its file is or shrunk; see `Client.photo`."""
         deadline = self._connection.start(timeout_s)
         assembly = PhotoAssembly()
         request = self._calls.requests.photo(entry_id, max_side_px)
-        async with await self._connection.open(GET_PHOTO, request, deadline) as parts:
+        async with await self._connection.open(GET_PHOTO, request, deadline, retry=retry) as parts:
             async for part in parts:
                 assembly.add(part)
             return assembly.finish(request_id=parts.request_id)
 
-    async def status(self, *, timeout_s: float | None = None) -> "Status":
+    async def status(self, *, timeout_s: float | None = None, retry: bool = True) -> "Status":
         """Ask what the server has loaded and what it takes."""
-        return await self._run(self._calls.status(), timeout_s)
+        return await self._run(self._calls.status(), timeout_s, retry=retry)
 
-    async def upsert(self, entries: "Iterable[EntryToUpsert]", *, timeout_s: float | None = None) -> "EntryOutcomes":
+    async def upsert(
+        self, entries: "Iterable[EntryToUpsert]", *, timeout_s: float | None = None, retry: bool = True
+    ) -> "EntryOutcomes":
         """Put photos into the index, or change what it says of indexed ones; see `Client.upsert`."""
-        return await self._run(self._calls.upsert(entries), timeout_s)
+        return await self._run(self._calls.upsert(entries), timeout_s, retry=retry)
 
-    async def delete(self, entry_ids: Iterable[str], *, timeout_s: float | None = None) -> "EntryOutcomes":
+    async def delete(
+        self, entry_ids: Iterable[str], *, timeout_s: float | None = None, retry: bool = True
+    ) -> "EntryOutcomes":
         """Take entries out of the index, each alone; see `Client.delete`."""
-        return await self._run(self._calls.delete(entry_ids), timeout_s)
+        return await self._run(self._calls.delete(entry_ids), timeout_s, retry=retry)
 
     def rebuild(self, *, timeout_s: float | None = None) -> "AsyncGenerator[RebuildProgress | RebuildSummary, None]":
         """Bring the index up to date with the server's gallery, and have the result served; see `Client.rebuild`.
@@ -165,17 +176,17 @@ class AsyncClient(Face[AsyncConnection]):
         """
         return self._follow_build(self._connection.start(BUILD_TIMEOUT_S if timeout_s is None else timeout_s))
 
-    async def snapshots(self, *, timeout_s: float | None = None) -> "Snapshots":
+    async def snapshots(self, *, timeout_s: float | None = None, retry: bool = True) -> "Snapshots":
         """List the snapshots that can be activated, oldest first."""
-        return await self._run(self._calls.snapshots(), timeout_s)
+        return await self._run(self._calls.snapshots(), timeout_s, retry=retry)
 
-    async def activate(self, version: int, *, timeout_s: float | None = None) -> "Activation":
+    async def activate(self, version: int, *, timeout_s: float | None = None, retry: bool = True) -> "Activation":
         """Have another snapshot served, here and by every server of the same index; this takes the role admin."""
-        return await self._run(self._calls.activate(version), timeout_s)
+        return await self._run(self._calls.activate(version), timeout_s, retry=retry)
 
-    async def rollback(self, *, timeout_s: float | None = None) -> "Activation":
+    async def rollback(self, *, timeout_s: float | None = None, retry: bool = True) -> "Activation":
         """Have the snapshot before the current one served again; this takes the role admin."""
-        return await self._run(self._calls.rollback(), timeout_s)
+        return await self._run(self._calls.rollback(), timeout_s, retry=retry)
 
     async def close(self) -> None:
         """Close the connection; calls still running are cancelled."""
@@ -184,12 +195,12 @@ class AsyncClient(Face[AsyncConnection]):
     def _connect(self, config: "ChannelConfig") -> AsyncConnection:
         return AsyncConnection(config)
 
-    async def _run(self, call: "Call[Request, Reply, Result]", timeout_s: float | None) -> Result:
-        return await self._make(call, self._connection.start(timeout_s))
+    async def _run(self, call: "Call[Request, Reply, Result]", timeout_s: float | None, *, retry: bool) -> Result:
+        return await self._make(call, self._connection.start(timeout_s), retry=retry)
 
-    async def _make(self, call: "Call[Request, Reply, Result]", deadline: Deadline) -> Result:
+    async def _make(self, call: "Call[Request, Reply, Result]", deadline: Deadline, *, retry: bool = True) -> Result:
         photos = [await self._pack(photo, deadline, shrink=call.shrink) for photo in call.photos]
-        reply, request_id = await self._connection.call(call.method, call.build(photos), deadline)
+        reply, request_id = await self._connection.call(call.method, call.build(photos), deadline, retry=retry)
         return call.parse(reply, request_id=request_id)
 
     async def _pack(self, photo: "PhotoSource", deadline: Deadline, *, shrink: bool = True) -> bytes:

@@ -69,6 +69,7 @@ class Client(Face[Connection]):
         entry_id: str | None = None,
         k: int = DEFAULT_K,
         timeout_s: float | None = None,
+        retry: bool = True,
     ) -> "Identification":
         """Ask which family a photo, a vector or an indexed photo belongs to; give exactly one of the three.
 
@@ -79,11 +80,12 @@ class Client(Face[Connection]):
             entry_id: an indexed photo; it is decided without its own vote.
             k: how many neighbors to show, at least 1; it doesn't change the verdict.
             timeout_s: the deadline in seconds; None for the client's.
+            retry: False to make one attempt, whatever the client's `attempts`. Such calls have their own connection.
 
         Raises:
             ClientError: see the tree in `beedex.client`; so do all calls.
         """
-        return self._run(self._calls.identify(photo, vector, entry_id, k), timeout_s)
+        return self._run(self._calls.identify(photo, vector, entry_id, k), timeout_s, retry=retry)
 
     def identify_many(
         self,
@@ -130,6 +132,7 @@ class Client(Face[Connection]):
         k: int = DEFAULT_K,
         families: Iterable[str] = (),
         timeout_s: float | None = None,
+        retry: bool = True,
     ) -> "Neighbors":
         """Find the *k* indexed photos that are most like a photo, a vector or an indexed photo.
 
@@ -140,11 +143,17 @@ class Client(Face[Connection]):
             k: how many, at least 1; fewer come back when the index holds fewer.
             families: only neighbors of these; of all if there are none. One that the index lacks has no neighbors.
             timeout_s: the deadline in seconds; None for the client's.
+            retry: as for `identify`.
         """
-        return self._run(self._calls.neighbors(photo, vector, entry_id, k, families), timeout_s)
+        return self._run(self._calls.neighbors(photo, vector, entry_id, k, families), timeout_s, retry=retry)
 
     def embed(
-        self, photo: "PhotoSource | None" = None, *, entry_id: str | None = None, timeout_s: float | None = None
+        self,
+        photo: "PhotoSource | None" = None,
+        *,
+        entry_id: str | None = None,
+        timeout_s: float | None = None,
+        retry: bool = True,
     ) -> "Embedding":
         """Turn a photo into a unit vector, or fetch the stored one of an indexed photo.
 
@@ -152,8 +161,9 @@ class Client(Face[Connection]):
             photo: as for `identify`.
             entry_id: an indexed photo.
             timeout_s: the deadline in seconds; None for the client's.
+            retry: as for `identify`.
         """
-        return self._run(self._calls.embed(photo, entry_id), timeout_s)
+        return self._run(self._calls.embed(photo, entry_id), timeout_s, retry=retry)
 
     def embed_many(
         self, photos: "Iterable[PhotoSource]", *, in_flight: int = DEFAULT_IN_FLIGHT, timeout_s: float | None = None
@@ -161,30 +171,37 @@ class Client(Face[Connection]):
         """Turn many photos into unit vectors; all is as for `identify_many`."""
         return self._relay(self._calls.embed_many(), photos, in_flight, timeout_s)
 
-    def families(self, *, timeout_s: float | None = None) -> "Families":
+    def families(self, *, timeout_s: float | None = None, retry: bool = True) -> "Families":
         """List the families of the index, by name."""
-        return self._run(self._calls.families(), timeout_s)
+        return self._run(self._calls.families(), timeout_s, retry=retry)
 
-    def photo(self, entry_id: str, *, max_side_px: int | None = None, timeout_s: float | None = None) -> "StoredPhoto":
+    def photo(
+        self, entry_id: str, *, max_side_px: int | None = None, timeout_s: float | None = None, retry: bool = True
+    ) -> "StoredPhoto":
         """Fetch an indexed photo, as its file is or shrunk.
 
         Args:
             entry_id: as neighbors name it.
             max_side_px: shrink it to a JPEG whose longer side is at most this, from 16 to 2048; None for the file.
             timeout_s: the deadline in seconds; None for the client's.
+            retry: as for `identify`.
         """
         deadline = self._connection.start(timeout_s)
         assembly = PhotoAssembly()
-        with self._connection.open(GET_PHOTO, self._calls.requests.photo(entry_id, max_side_px), deadline) as parts:
+        with self._connection.open(
+            GET_PHOTO, self._calls.requests.photo(entry_id, max_side_px), deadline, retry=retry
+        ) as parts:
             for part in parts:
                 assembly.add(part)
             return assembly.finish(request_id=parts.request_id)
 
-    def status(self, *, timeout_s: float | None = None) -> "Status":
+    def status(self, *, timeout_s: float | None = None, retry: bool = True) -> "Status":
         """Ask what the server has loaded and what it takes."""
-        return self._run(self._calls.status(), timeout_s)
+        return self._run(self._calls.status(), timeout_s, retry=retry)
 
-    def upsert(self, entries: "Iterable[EntryToUpsert]", *, timeout_s: float | None = None) -> "EntryOutcomes":
+    def upsert(
+        self, entries: "Iterable[EntryToUpsert]", *, timeout_s: float | None = None, retry: bool = True
+    ) -> "EntryOutcomes":
         """Put photos into the index, or change what it says of indexed ones; this takes the role admin.
 
         Each is done or refused alone. What is done is kept, and found by every later search.
@@ -192,6 +209,7 @@ class Client(Face[Connection]):
         Args:
             entries: at least one, at most as many, and together as large, as `status` says.
             timeout_s: the deadline of all together, in seconds; None for the client's. Each photo has to be embedded.
+            retry: as for `identify`.
 
         Returns:
             what became of each, in their order.
@@ -202,15 +220,17 @@ class Client(Face[Connection]):
         Example:
             >>> client.upsert([EntryToUpsert(photo="bee.jpg", family="mason")])[0].unwrap()  # doctest: +SKIP
         """
-        return self._run(self._calls.upsert(entries), timeout_s)
+        return self._run(self._calls.upsert(entries), timeout_s, retry=retry)
 
-    def delete(self, entry_ids: Iterable[str], *, timeout_s: float | None = None) -> "EntryOutcomes":
+    def delete(
+        self, entry_ids: Iterable[str], *, timeout_s: float | None = None, retry: bool = True
+    ) -> "EntryOutcomes":
         """Take entries out of the index, each alone; this takes the role admin.
 
         Returns:
             what became of each, in their order: the entry as it was, or why it is not taken out.
         """
-        return self._run(self._calls.delete(entry_ids), timeout_s)
+        return self._run(self._calls.delete(entry_ids), timeout_s, retry=retry)
 
     def rebuild(self, *, timeout_s: float | None = None) -> "Generator[RebuildProgress | RebuildSummary, None, None]":
         """Bring the index up to date with the server's gallery, and have the result served; takes the role admin.
@@ -231,17 +251,17 @@ class Client(Face[Connection]):
         """
         return self._follow_build(self._connection.start(BUILD_TIMEOUT_S if timeout_s is None else timeout_s))
 
-    def snapshots(self, *, timeout_s: float | None = None) -> "Snapshots":
+    def snapshots(self, *, timeout_s: float | None = None, retry: bool = True) -> "Snapshots":
         """List the snapshots that can be activated, oldest first."""
-        return self._run(self._calls.snapshots(), timeout_s)
+        return self._run(self._calls.snapshots(), timeout_s, retry=retry)
 
-    def activate(self, version: int, *, timeout_s: float | None = None) -> "Activation":
+    def activate(self, version: int, *, timeout_s: float | None = None, retry: bool = True) -> "Activation":
         """Have another snapshot served, here and by every server of the same index; this takes the role admin."""
-        return self._run(self._calls.activate(version), timeout_s)
+        return self._run(self._calls.activate(version), timeout_s, retry=retry)
 
-    def rollback(self, *, timeout_s: float | None = None) -> "Activation":
+    def rollback(self, *, timeout_s: float | None = None, retry: bool = True) -> "Activation":
         """Have the snapshot before the current one served again; this takes the role admin."""
-        return self._run(self._calls.rollback(), timeout_s)
+        return self._run(self._calls.rollback(), timeout_s, retry=retry)
 
     def close(self) -> None:
         """Close the connection; calls still running are cancelled."""
@@ -250,12 +270,12 @@ class Client(Face[Connection]):
     def _connect(self, config: "ChannelConfig") -> Connection:
         return Connection(config)
 
-    def _run(self, call: "Call[Request, Reply, Result]", timeout_s: float | None) -> Result:
-        return self._make(call, self._connection.start(timeout_s))
+    def _run(self, call: "Call[Request, Reply, Result]", timeout_s: float | None, *, retry: bool) -> Result:
+        return self._make(call, self._connection.start(timeout_s), retry=retry)
 
-    def _make(self, call: "Call[Request, Reply, Result]", deadline: Deadline) -> Result:
+    def _make(self, call: "Call[Request, Reply, Result]", deadline: Deadline, *, retry: bool = True) -> Result:
         photos = [self._pack(photo, deadline, shrink=call.shrink) for photo in call.photos]
-        reply, request_id = self._connection.call(call.method, call.build(photos), deadline)
+        reply, request_id = self._connection.call(call.method, call.build(photos), deadline, retry=retry)
         return call.parse(reply, request_id=request_id)
 
     def _pack(self, photo: "PhotoSource", deadline: Deadline, *, shrink: bool = True) -> bytes:
