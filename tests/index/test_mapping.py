@@ -206,7 +206,7 @@ for count in (60, 150):
     print(hashlib.sha256(encode_map(former)).hexdigest())
     store.add(np.array([count]), np.eye(1, 128, dtype=np.float32))
     print(hashlib.sha256(encode_map(draw_map(store, former=former, is_same_embedder=True))).hexdigest())
-for part in find_neighbors(fill(2000)):
+for part in find_neighbors(fill(2000), 90):
     print(hashlib.sha256(part).hexdigest())
 """
 

@@ -23,7 +23,7 @@ from beedex.index.vectors import DEFAULT_SETTINGS, VectorStore, build_store
 __all__ = ["FEWEST_FOR_TSNE", "MOST_FOR_TSNE", "MappingMethod", "draw_map"]
 
 # Embedding so many photos takes two cores three seconds, and the library's import one. Principal components keep 0.40
-# of the 10 nearest of so many, t-SNE 0.58; of 1000, 0.11 and 0.72 (tests/benchmarks/maps.py).
+# of the 10 nearest of so many, t-SNE 0.56; of 1000, 0.11 and 0.72 (tests/benchmarks/maps.py).
 FEWEST_FOR_TSNE = 100
 
 # The time grows with N log N, and so its share of the CPU seconds for embedding only slowly: 1 % at 1000 entries, 2.4 %
