@@ -120,8 +120,9 @@ def test_each_flag_of_the_command_has_its_key():
 
     assert named - {"config", "assignments", "print_config", "ready_file"} == {
         "index", "gallery", "listen", "threads", "tls_certificate", "tls_key", "tls_client_ca", "tokens", "insecure",
+        "web",
     }  # fmt: skip
-    assert len(FLAG_BY_KEY) == 9
+    assert len(FLAG_BY_KEY) == 10
 
 
 @pytest.mark.parametrize("module", ["pydantic_settings", "tomlkit", "starlette", "opentelemetry"])
