@@ -4,7 +4,6 @@ import asyncio
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import grpc
 import pytest
@@ -12,10 +11,8 @@ from tests.client.strangers import STREAMED_REPLIES, STREAMED_REQUESTS, Stranger
 
 from beedex.client import (
     AsyncClient,
-    CallCancelledError,
     Client,
     ClientError,
-    ClosedClientError,
     DeadlineError,
     ServerFaultError,
     UnavailableError,
@@ -24,8 +21,7 @@ from beedex.client._async_connection import AsyncConnection
 from beedex.client._channel import ChannelConfig
 from beedex.client._connection import Connection
 from beedex.client._failures import ERROR_BY_CODE
-from beedex.client._methods import EMBED_STREAM, GET_PHOTO, IDENTIFY, LIST_FAMILIES, METHODS, REBUILD
-from beedex.v1 import search_pb2
+from beedex.client._methods import EMBED_STREAM, GET_PHOTO, IDENTIFY, METHODS, REBUILD
 
 TIMEOUT_S = 60
 NONSENSE = b"\xff\xff\xff"
@@ -176,115 +172,6 @@ def test_every_call_has_a_deadline_streams_too(fail_all):
 
     require_ours(raised, DeadlineError)
     assert all("within 0.2 s" in str(error) for error in raised.values())
-
-
-@contextmanager
-def hanging(stopped):
-    """A server whose calls don't end before the block; yields its address and an event that says that one has come."""
-    come = threading.Event()
-
-    def answer(_request, _context):
-        come.set()
-        stopped.wait(TIMEOUT_S)
-        yield b""
-
-    answers = {"ListFamilies": lambda *both: next(answer(*both)), "GetPhoto": answer, "EmbedStream": answer}
-    with serve_stranger(Stranger(answers)) as address:
-        try:
-            yield address, come
-        finally:
-            stopped.set()
-
-
-def test_closing_a_client_ends_the_calls_of_other_threads():
-    with hanging(threading.Event()) as (address, come), ThreadPoolExecutor(2) as pool:
-        connection = Connection(ChannelConfig(target=address))
-        call = pool.submit(lambda: list(make_calls(connection, [LIST_FAMILIES])))
-        assert come.wait(TIMEOUT_S)
-        replies = connection.open(GET_PHOTO, search_pb2.GetPhotoRequest(), connection.start(None))
-        reading = pool.submit(next, replies)
-        connection.close()
-
-        assert [type(error) for _, error in call.result(TIMEOUT_S)] == [ClosedClientError]
-        assert type(reading.exception(TIMEOUT_S)) is ClosedClientError
-
-
-def test_closing_a_client_ends_the_calls_of_other_tasks():
-    async def scenario(address, come):
-        connection = AsyncConnection(ChannelConfig(target=address))
-        client = AsyncClient(address)
-        call = asyncio.create_task(client.families())
-        await asyncio.to_thread(come.wait, TIMEOUT_S)
-        replies = await connection.open(GET_PHOTO, search_pb2.GetPhotoRequest(), connection.start(None))
-        reading = asyncio.create_task(anext(replies))
-        await asyncio.sleep(0)
-        await client.close()
-        await connection.close()
-        return await asyncio.gather(call, reading, return_exceptions=True)
-
-    with hanging(threading.Event()) as (address, come):
-        assert [type(error) for error in asyncio.run(scenario(address, come))] == [ClosedClientError] * 2
-
-
-def test_a_stream_that_its_reader_cancels_says_so():
-    async def scenario(address):
-        connection = AsyncConnection(ChannelConfig(target=address))
-        replies = await connection.open(EMBED_STREAM, None, None)
-        replies.cancel()
-        with pytest.raises(CallCancelledError):
-            await anext(replies)
-        assert not await replies.write(EMBED_STREAM.request())
-        await replies.done_writing()
-        await connection.close()
-
-    with hanging(threading.Event()) as (address, _):
-        connection = Connection(ChannelConfig(target=address))
-        replies = connection.open(GET_PHOTO, search_pb2.GetPhotoRequest(), connection.start(None))
-        replies.cancel()
-        with pytest.raises(CallCancelledError):
-            next(replies)
-        connection.close()
-        asyncio.run(scenario(address))
-
-
-def test_a_task_that_is_cancelled_raises_what_asyncio_wants():
-    async def read(connection):
-        return await anext(await connection.open(GET_PHOTO, search_pb2.GetPhotoRequest(), connection.start(None)))
-
-    async def scenario(address, come):
-        async with AsyncClient(address) as client:
-            connection = AsyncConnection(ChannelConfig(target=address))
-            for call in (client.families(), read(connection)):
-                task = asyncio.create_task(call)
-                await asyncio.to_thread(come.wait, TIMEOUT_S)
-                come.clear()
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
-            await connection.close()
-
-    with hanging(threading.Event()) as (address, come):
-        asyncio.run(scenario(address, come))
-
-
-def test_a_task_that_waits_for_a_busy_server_can_be_cancelled():
-    refused = threading.Event()
-
-    def answer(_request, context):
-        refused.set()
-        refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_s=20.0)
-
-    async def scenario(address):
-        async with AsyncClient(address) as client:
-            task = asyncio.create_task(client.families())
-            await asyncio.to_thread(refused.wait, TIMEOUT_S)
-            await asyncio.sleep(0.05)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-
-    with serve_stranger(Stranger({"ListFamilies": answer})) as address:
-        asyncio.run(scenario(address))
 
 
 def test_a_server_that_hangs_dies_and_comes_back_is_met_by_the_same_clients(served_index, server_process, tmp_path):

@@ -81,7 +81,7 @@ class AsyncConnection:
     async def _attempt(
         self,
         make: Any,  # noqa: ANN401 - a callable of grpc
-        request: Request,
+        request: Message,
         deadline: "Deadline",
         metadata: CallMetadata,
         request_id: str,

@@ -1,12 +1,15 @@
 """How a client is connected: address, encryption, token, deadline, retries, keepalive."""
 
-import ipaddress
 import json
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from beedex.client._credentials import Tls, TokenSource
 from beedex.client._deadline import Deadline
 from beedex.client._methods import METHODS
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 __all__ = ["DEFAULT_ATTEMPTS", "DEFAULT_TARGET", "DEFAULT_TIMEOUT_S", "ChannelConfig", "Deadline", "is_loopback"]
 
@@ -121,14 +124,16 @@ def is_loopback(target: str) -> bool:
 
 
 def _is_loopback_host(address: str) -> bool:
-    host = address if _is_ip(address) else address.rpartition(":")[0] or address
-    host = host.strip("[]")
-    return host == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
+    # An address of IPv6 may stand without a port and without brackets.
+    whole, host = _read_ip(address), address.rpartition(":")[0] or address
+    found = whole or _read_ip(host.strip("[]"))
+    return host == "localhost" or (found is not None and found.is_loopback)
 
 
-def _is_ip(host: str) -> bool:
+def _read_ip(host: str) -> "IPv4Address | IPv6Address | None":
+    import ipaddress  # noqa: PLC0415 - needed when a client is made, not when it is imported
+
     try:
-        ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None

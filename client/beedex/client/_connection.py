@@ -88,7 +88,7 @@ class Connection:
     def _attempt(
         self,
         make: Any,  # noqa: ANN401 - a callable of grpc
-        request: Request,
+        request: Message,
         deadline: "Deadline",
         metadata: CallMetadata,
         request_id: str,
