@@ -85,6 +85,13 @@ class Section:
                 self.type_in(example)
             assert_alike(printed.getvalue(), example.want)
 
+    def run_cell(self, code: str) -> Any:
+        """Run a notebook's cell; return the value of its last line, which a notebook would show."""
+        *lines, last = ast.parse(code).body
+        exec(compile(ast.Module(lines, []), self.page, "exec"), self.namespace)  # noqa: S102 - our own pages
+        assert isinstance(last, ast.Expr)
+        return eval(compile(ast.Expression(last.value), self.page, "eval"), self.namespace)  # noqa: S307 - as above
+
     def type_in(self, example: doctest.Example) -> None:
         code = compile(ast.Interactive(ast.parse(example.source).body), self.title, "single")
         try:

@@ -29,9 +29,7 @@ def test_a_reference_is_that_of_the_code(page):
 def test_a_region_that_nobody_makes_is_refused():
     page = "<!-- made from the code: call -->\n<!-- end -->"
 
-    with pytest.raises(
-        ValueError, match=r"each of \['calls'\], received a page with \['call'\]"
-    ):
+    with pytest.raises(ValueError, match=r"each of \['calls'\], received a page with \['call'\]"):
         fill(page, {"calls": lambda: ""})
 
 
