@@ -11,11 +11,12 @@ from beedex.client import (
     BusyError,
     ClientError,
     DeadlineError,
+    NotFoundError,
     PhotoError,
     RequestError,
     UnavailableError,
 )
-from beedex.client._failures import ERROR_BY_CODE, translate_failure
+from beedex.client._failures import ERROR_BY_CODE, translate_failure, translate_status
 
 
 def fail(code, message="no", *details):
@@ -89,6 +90,37 @@ def test_a_missed_deadline_says_how_long_it_was():
 
     assert type(error) is DeadlineError
     assert "3 s" in str(error)
+
+
+def test_a_deadline_of_the_servers_own_keeps_the_servers_words():
+    info = error_details_pb2.ErrorInfo(reason="STREAM_IDLE", domain="beedex")
+    error = translate(fail(grpc.StatusCode.DEADLINE_EXCEEDED, "nothing came for 60 s", info))
+
+    assert (type(error), str(error), error.reason) == (DeadlineError, "nothing came for 60 s", "STREAM_IDLE")
+
+
+def test_the_request_id_is_the_servers_or_else_the_clients():
+    refusal = grpc.aio.AioRpcError(
+        grpc.StatusCode.INTERNAL, grpc.aio.Metadata(), grpc.aio.Metadata(("x-request-id", "theirs")), details="oops"
+    )
+
+    assert translate_failure(refusal, target="bees:1", request_id="ours").request_id == "theirs"
+    assert translate_failure(fail(grpc.StatusCode.INTERNAL), target="bees:1", request_id="ours").request_id == "ours"
+
+
+def test_an_item_of_a_stream_fails_as_a_call_does():
+    detail = Any()
+    detail.Pack(error_details_pb2.ErrorInfo(reason="DAMAGED", domain="beedex", metadata={"format": "JPEG"}))
+    status = status_pb2.Status(code=grpc.StatusCode.NOT_FOUND.value[0], message="gone", details=[detail])
+    error = translate_status(status, request_id="ours/1")
+
+    assert (type(error), str(error), error.reason, error.request_id) == (NotFoundError, "gone", "DAMAGED", "ours/1")
+    assert error.details == {"format": "JPEG"}
+
+
+@pytest.mark.parametrize("number", [0, 99])
+def test_an_item_that_failed_with_no_code_of_grpcs_is_unknown(number):
+    assert translate_status(status_pb2.Status(code=number)).code is grpc.StatusCode.UNKNOWN
 
 
 def test_details_that_nobody_can_read_are_no_reason_to_fail():
