@@ -81,5 +81,5 @@ export function showAnswer(answer, { photo, lead = null, thumbnail }) {
 /** @param {Answer} answer */
 function splitVerdict(answer) {
   if (answer.verdict !== "MATCH") return [wordVerdict(answer)];
-  return [`${nameFamily(answer.family ?? "")}`, element("span", { class: "share" }, `, ${percent(answer.probability)}`)];
+  return [`${nameFamily(answer.family ?? "")}, `, element("span", { class: "share" }, percent(answer.probability))];
 }

@@ -13,8 +13,14 @@ export function makeIntake(take) {
     "section",
     { class: "intake", "aria-label": "Photos" },
     element("img", { class: "cell", src: "/mark.svg", alt: "" }),
-    element("p", { class: "invitation" }, "Drop a photo"),
-    element("p", { class: "soft way" }, "or paste one, or several at once"),
+    element(
+      "p",
+      { class: "invitation" },
+      element("span", { class: "by-mouse" }, "Drop a photo"),
+      element("span", { class: "by-touch" }, "Which bee is it?"),
+    ),
+    element("p", { class: "soft way by-mouse" }, "or paste one, or several at once"),
+    element("p", { class: "soft way by-touch" }, "One photo, or several at once"),
     element(
       "div",
       { class: "row" },

@@ -79,12 +79,12 @@ export class Camera {
    *
    * @param {number} x
    * @param {number} y
-   * @param {number} closeness at least
+   * @param {number} closeness
    */
   look(x, y, closeness) {
     this.x = x;
     this.y = y;
-    this.scale = this.whole * Math.max(this.closeness, closeness);
+    this.scale = this.whole * Math.min(Math.max(closeness, 1), CLOSEST);
   }
 }
 

@@ -21,7 +21,7 @@ export function showInset(answer, { words, thumbnail }) {
     { class: "inset" },
     element("h2", {}, "Where it falls"),
     element("a", { class: "opens", href: "#/map", "aria-label": "See the photo on the map" }, canvas),
-    element("p", { class: "small soft" }, "Each mark is a photo of the gallery; the ring is around yours."),
+    element("p", { class: "small soft" }, "Each mark is a photo of the gallery; the ring shows this one."),
   );
   const drawing = new Drawing(canvas);
   const camera = new Camera();

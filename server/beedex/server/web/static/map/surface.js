@@ -15,6 +15,7 @@ import { Tip } from "./tip.js";
 const REACH_PX = 14;
 const KEY_REACH_PX = 90;
 const RING_PX = 12;
+const SEEN_NEIGHBORS = 16;
 
 export class Surface {
   /**
@@ -30,6 +31,8 @@ export class Surface {
     /** @type {import("./asked.js").Asked | null} */
     this.asked = null;
     this.focused = -1;
+    /** @type {[number, number] | null} */
+    this.pointer = null;
     this.frame = 0;
     this.camera = new Camera();
     this.tip = new Tip();
@@ -54,8 +57,14 @@ export class Surface {
     return {
       pan: (across, down) => this.move(() => this.camera.pan(across, down)),
       zoom: (factor, across, down) => this.move(() => this.camera.zoom(factor, across, down)),
-      hover: (across, down) => this.focus(this.find(across, down, REACH_PX)),
-      leave: () => this.focus(-1),
+      hover: (across, down) => {
+        this.pointer = [across, down];
+        this.focus(this.find(across, down, REACH_PX));
+      },
+      leave: () => {
+        this.pointer = null;
+        this.focus(-1);
+      },
       tap: (across, down, byTouch) => {
         const found = this.find(across, down, byTouch ? REACH_PX * 1.6 : REACH_PX);
         // A finger can't hover: the first tap shows, the second opens.
@@ -76,7 +85,8 @@ export class Surface {
   move(act) {
     act();
     const byKeys = this.canvas.matches(":focus-visible");
-    this.focus(byKeys ? this.find(this.camera.width / 2, this.camera.height / 2, KEY_REACH_PX) : -1);
+    if (byKeys) this.focus(this.find(this.camera.width / 2, this.camera.height / 2, KEY_REACH_PX));
+    else this.focus(this.pointer ? this.find(...this.pointer, REACH_PX) : -1);
     if (byKeys && this.focused >= 0) announce(`${this.nameOf(this.focused)} in the middle`);
     this.redraw();
   }
@@ -102,7 +112,7 @@ export class Surface {
   focus(place) {
     if (place !== this.focused) this.redraw();
     this.focused = place;
-    this.canvas.classList.toggle("over", place >= 0);
+    this.canvas.classList.toggle("pointing", place >= 0);
     if (place < 0) this.tip.hide();
     else this.pointTip();
   }
@@ -123,6 +133,19 @@ export class Surface {
       this.pin.replaceChildren(image, element("p", {}, asked.words));
     }
     this.redraw();
+  }
+
+  /**
+   * Come as close to a point as its nearest entries allow.
+   *
+   * @param {number} x
+   * @param {number} y
+   */
+  lookAt(x, y) {
+    const { cloud, camera } = this;
+    const distances = cloud.x.map((one, place) => Math.hypot(one - x, (cloud.y[place] ?? 0) - y)).sort();
+    const reach = distances[Math.min(SEEN_NEIGHBORS, cloud.size) - 1] ?? 1;
+    camera.look(x, y, 0.8 / Math.max(reach, 0.002));
   }
 
   resize() {
@@ -149,6 +172,8 @@ export class Surface {
     const across = camera.across(asked.x);
     const down = camera.down(asked.y);
     drawing.ring(across, down, RING_PX);
+    this.pin.classList.toggle("leftwards", across > camera.width / 2);
+    this.pin.classList.toggle("downwards", down < camera.height / 3);
     this.pin.style.transform = `translate(${Math.round(across)}px, ${Math.round(down)}px)`;
   }
 }

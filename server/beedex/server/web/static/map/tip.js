@@ -20,7 +20,7 @@ export class Tip {
   show(entryId, family, across, down) {
     if (entryId !== this.entryId) {
       this.entryId = entryId;
-      this.panel.replaceChildren(picture(entryId, { size: 150, alt: "" }));
+      this.panel.replaceChildren(picture(entryId, { size: 150, alt: "", atOnce: true }));
       fill(this.panel, element("p", { class: "named" }, drawMark(family), nameFamily(family)));
     }
     this.panel.hidden = false;

@@ -10,13 +10,11 @@ import { loadCloud } from "./cloud.js";
 import { makeLegend } from "./legend.js";
 import { Surface } from "./surface.js";
 
-const LOOK_CLOSENESS = 1.6;
-
 export class MapView {
   constructor() {
     this.title = "Map";
     this.content = element("div", { class: "map" });
-    this.mine = button("Yours", () => this.lookAtAsked(), { "aria-label": "Show your photo" });
+    this.mine = button("Yours", () => this.lookAtAsked(), { "aria-label": "Yours: the photo that you asked about" });
     /** @type {Surface | null} */
     this.surface = null;
   }
@@ -56,7 +54,7 @@ export class MapView {
         { class: "tools" },
         button("+", () => this.act(() => surface.camera.zoom(1.5)), { "aria-label": "Zoom in" }),
         button("−", () => this.act(() => surface.camera.zoom(1 / 1.5)), { "aria-label": "Zoom out" }),
-        button("All", () => this.act(() => surface.camera.fit()), { "aria-label": "Show everything" }),
+        button("All", () => this.act(() => surface.camera.fit()), { "aria-label": "All photos" }),
         this.mine,
       ),
       makeLegend(cloud, surface.hidden, () => surface.redraw()),
@@ -72,7 +70,7 @@ export class MapView {
 
   lookAtAsked() {
     const asked = readAsked();
-    if (asked) this.act(() => this.surface?.camera.look(asked.x, asked.y, LOOK_CLOSENESS));
+    if (asked) this.act(() => this.surface?.lookAt(asked.x, asked.y));
   }
 }
 
