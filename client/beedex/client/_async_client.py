@@ -55,8 +55,11 @@ class AsyncClient(Face[AsyncConnection]):
         shrink: bring large photos to the size that the embedder looks at before they travel.
 
     Example:
-        >>> async with AsyncClient("127.0.0.1:50051") as client:  # doctest: +SKIP
-        ...     (await client.identify("bee.jpg")).family
+        >>> import asyncio
+        >>> async def ask(photo):
+        ...     async with AsyncClient("127.0.0.1:50051") as client:
+        ...         return await client.identify(photo)
+        >>> asyncio.run(ask("bee.jpg")).family
         'mason'
     """
 
@@ -95,8 +98,12 @@ class AsyncClient(Face[AsyncConnection]):
             event loop.
 
         Example:
-            >>> async for outcome in client.identify_many(["a.jpg", "b.jpg"]):  # doctest: +SKIP
-            ...     print(outcome.photo, outcome.error or outcome.result.family)
+            >>> import asyncio
+            >>> async def ask(photos):
+            ...     async with AsyncClient("127.0.0.1:50051") as client:
+            ...         return [outcome.unwrap().family async for outcome in client.identify_many(photos)]
+            >>> asyncio.run(ask(["bee.jpg", "other-bee.jpg"]))
+            ['mason', 'carpenter']
         """
         return self._relay(self._calls.identify_many(k), photos, in_flight, timeout_s)
 
@@ -171,8 +178,12 @@ class AsyncClient(Face[AsyncConnection]):
         """Bring the index up to date with the server's gallery, and have the result served; see `Client.rebuild`.
 
         Example:
-            >>> async for news in client.rebuild():  # doctest: +SKIP
-            ...     print(news)
+            >>> import asyncio
+            >>> async def build():
+            ...     async with AsyncClient("127.0.0.1:50051") as client:
+            ...         return [news async for news in client.rebuild()]
+            >>> asyncio.run(build())[-1].skipped_count
+            0
         """
         return self._follow_build(self._connection.start(BUILD_TIMEOUT_S if timeout_s is None else timeout_s))
 

@@ -56,7 +56,7 @@ class Client(Face[Connection]):
             installed (`pip install 'beedex[photos]'`). What the embedder sees is the same.
 
     Example:
-        >>> with Client("127.0.0.1:50051") as client:  # doctest: +SKIP
+        >>> with Client("127.0.0.1:50051") as client:
         ...     client.identify("bee.jpg").family
         'mason'
     """
@@ -118,8 +118,10 @@ class Client(Face[Connection]):
                 reached, or fails. Every photo that was read has its outcome before.
 
         Example:
-            >>> for outcome in client.identify_many(["a.jpg", "b.jpg"]):  # doctest: +SKIP
-            ...     print(outcome.photo, outcome.error or outcome.result.family)
+            >>> for outcome in client.identify_many(["bee.jpg", "no-such.jpg"]):
+            ...     print(outcome.photo, outcome.error or outcome.unwrap().family)
+            bee.jpg mason
+            no-such.jpg there is no photo no-such.jpg; check the path
         """
         return self._relay(self._calls.identify_many(k), photos, in_flight, timeout_s)
 
@@ -218,7 +220,9 @@ class Client(Face[Connection]):
             ClientError: as for all calls; also for a photo that can't be read, before anything is done.
 
         Example:
-            >>> client.upsert([EntryToUpsert(photo="bee.jpg", family="mason")])[0].unwrap()  # doctest: +SKIP
+            >>> from beedex.client import EntryToUpsert
+            >>> client.upsert([EntryToUpsert(photo="bee.jpg", family="mason")])[0].unwrap().family
+            'mason'
         """
         return self._run(self._calls.upsert(entries), timeout_s, retry=retry)
 
@@ -245,9 +249,9 @@ class Client(Face[Connection]):
             news about once a second, the summary last.
 
         Example:
-            >>> *_, summary = client.rebuild()  # doctest: +SKIP
-            >>> summary.embedded  # doctest: +SKIP
-            12
+            >>> *_, summary = client.rebuild()
+            >>> summary.skipped_count
+            0
         """
         return self._follow_build(self._connection.start(BUILD_TIMEOUT_S if timeout_s is None else timeout_s))
 
