@@ -102,6 +102,9 @@ class WebApplication:
         await intake.rest()
         protect(response.headers)
         response.headers[REQUEST_ID_KEY] = call.identity.request_id
+        if self._traffic.draining.is_set():
+            # Whoever comes again on a connection that is just being closed would not know whether he was heard.
+            response.headers["Connection"] = "close"
         if intake.is_read:
             await response(scope, _receive_nothing, send)
             return
