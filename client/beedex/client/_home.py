@@ -64,8 +64,8 @@ class Home:
             Home._grpc_pid = os.getpid()
         elif Home._grpc_pid != os.getpid():
             raise MisplacedClientError(
-                f"process {Home._grpc_pid} had used a client before this one, {os.getpid()}, was forked from it, and gRPC "
-                f"can't go on in such a child; {WAY_OUT}, or fork before the first client is used, or set "
+                f"process {Home._grpc_pid} had used a client before this one, {os.getpid()}, was forked from it, and "
+                f"gRPC can't go on in such a child; {WAY_OUT}, or fork before the first client is used, or set "
                 f"{FORK_SUPPORT_VARIABLE}=1 before Python starts"
             )
 
