@@ -39,6 +39,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def web_process(server_process):
     """`with web_process(index, ready_file, *options, web=...) as (process, url)`."""
+
     @contextmanager
     def run(index, ready_file, *options, web="127.0.0.1:0"):
         words = ("--threads", "1", "--web", web, *options)

@@ -24,7 +24,7 @@ def test_a_family_shows_each_of_its_photos_and_back_leads_to_the_gallery(visit):
     expect(page.locator(".tile")).to_have_count(3)
 
 
-def test_a_family_of_many_photos_is_shown_page_by_page(visit, http_get):
+def test_a_family_of_many_photos_is_shown_page_by_page(visit):
     page = visit()
     page.route("**/v1/entries?*", lambda route: route.continue_(url=route.request.url.replace("limit=48", "limit=4")))
     page.goto(page.url + "#/gallery/blue")

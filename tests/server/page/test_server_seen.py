@@ -4,13 +4,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
+from tests.server.page.hands import pick
 
 from beedex.server.access.roles import Role
 from beedex.server.access.tokens import Holder, hash_token
-from tests.server.page.hands import pick
 
 
-def test_state_tells_snapshot_embedder_lane_and_times_and_keeps_up(visit, photos, http_get):
+def test_state_tells_snapshot_embedder_lane_and_times_and_keeps_up(visit, http_get):
     page = visit("#/state")
     status = http_get("/v1/status")
     expect(page.locator(".pairs")).to_contain_text(f"{status['snapshot']['version']}, 18 photos of 3 families")
@@ -32,7 +32,7 @@ def test_state_shows_what_the_trainer_measured(visit, http_get):
     expect(page.get_by_role("link", name="The whole report")).to_have_attribute("href", "/v1/report/page")
 
 
-TOKEN = "bee-0123456789abcdef0123456789abcdef"
+TOKEN = "bee-0123456789abcdef0123456789abcdef"  # noqa: S105 - of a server of the test's own
 
 
 @pytest.fixture(scope="module")

@@ -8,21 +8,22 @@ import { chooseMark, isDark, outline } from "../core/marker.js";
 /** Beyond so many, marks are drawn smaller. */
 const MANY = 3_000;
 
+/** Of marks whose middles share a square of so many CSS pixels, one is drawn: it would hide the others. */
+const CELL_PX = 2;
+
 /**
  * @param {Cloud} cloud
  * @param {number} sharpness device pixels of a CSS pixel
  * @param {number} radius of a mark in CSS pixels
- * @returns {HTMLCanvasElement[]} one for each family
+ * @returns {ImageBitmap[]} one for each family; a canvas would be copied each time that it is stamped
  */
 function drawStamps(cloud, sharpness, radius) {
   const dark = isDark();
   const side = Math.ceil((radius * 1.35 + 1) * 2 * sharpness);
   return cloud.families.map((_, place) => {
     const mark = chooseMark(place, dark);
-    const canvas = document.createElement("canvas");
-    canvas.width = side;
-    canvas.height = side;
-    const drawing = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+    const canvas = new OffscreenCanvas(side, side);
+    const drawing = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
     drawing.translate(side / 2, side / 2);
     drawing.scale(sharpness, sharpness);
     const shape = new Path2D(outline(mark.shape, radius));
@@ -31,7 +32,7 @@ function drawStamps(cloud, sharpness, radius) {
     drawing.strokeStyle = dark ? "#15120d" : "#fbfaf7";
     drawing.lineWidth = 0.75;
     drawing.stroke(shape);
-    return canvas;
+    return canvas.transferToImageBitmap();
   });
 }
 
@@ -41,9 +42,11 @@ export class Drawing {
     this.canvas = canvas;
     this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
     this.sharpness = 1;
-    /** @type {HTMLCanvasElement[]} */
+    /** @type {ImageBitmap[]} */
     this.stamps = [];
     this.stampedFor = "";
+    this.cells = new Int32Array(0);
+    this.turn = 0;
   }
 
   /**
@@ -54,6 +57,8 @@ export class Drawing {
     this.sharpness = Math.min(devicePixelRatio || 1, 2);
     this.canvas.width = Math.round(width * this.sharpness);
     this.canvas.height = Math.round(height * this.sharpness);
+    this.cells = new Int32Array(Math.ceil(width / CELL_PX + 16) * Math.ceil(height / CELL_PX + 16));
+    this.turn = 0;
   }
 
   /**
@@ -72,13 +77,22 @@ export class Drawing {
     const left = width / 2 - camera.x * scale - half;
     const top = height / 2 + camera.y * scale - half;
     const { x, y, family, size } = cloud;
+    const { cells } = this;
+    const cell = CELL_PX * sharpness;
+    const columns = Math.ceil(width / cell + 16);
+    // What was taken in an earlier turn is free again, without the cells being cleared.
+    this.turn += 1;
     for (let place = 0; place < size; place += 1) {
       const across = left + /** @type {number} */ (x[place]) * scale;
       const down = top - /** @type {number} */ (y[place]) * scale;
       if (across < -2 * half || down < -2 * half || across > width || down > height) continue;
       const own = /** @type {number} */ (family[place]);
+      if (hidden.has(own)) continue;
+      const taken = Math.floor((down + 2 * half) / cell) * columns + Math.floor((across + 2 * half) / cell);
+      if (cells[taken] === this.turn) continue;
+      cells[taken] = this.turn;
       // Whole pixels: a stamp that needs no smoothing is copied.
-      if (!hidden.has(own)) context.drawImage(/** @type {HTMLCanvasElement} */ (stamps[own]), Math.round(across), Math.round(down));
+      context.drawImage(/** @type {ImageBitmap} */ (stamps[own]), Math.round(across), Math.round(down));
     }
     context.setTransform(sharpness, 0, 0, sharpness, 0, 0);
   }
