@@ -17,7 +17,7 @@ GOOGLEAPIS = $$($(BIN)/python -c "import google.rpc, pathlib; print(pathlib.Path
 PROTOC = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -Iprotos -I$(GOOGLEAPIS) \
 	--python_out=$(1) --pyi_out=$(1) --grpc_python_out=$(1) --mypy_grpc_out=$(1) protos/beedex/v1/*.proto protos/beedex/oip/*.proto
 
-.PHONY: setup demo test fuzz check docs proto proto-check proto-lint wheel-check compat promtool lock clean
+.PHONY: setup demo test fuzz check docs proto proto-check proto-lint wheel-check compat promtool browser page-tools lock clean
 
 setup: $(VENV)/ready
 
@@ -99,6 +99,19 @@ build/promtool/promtool:
 	mkdir -p build/promtool
 	cd build/promtool && apt-get download prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb \
 		| tar -x --strip-components=3 ./usr/bin/promtool && rm prometheus_*.deb
+
+# The browser in which the page is tested: Debian's, as root; elsewhere any Chromium on the PATH does.
+browser:
+	command -v chromium || command -v chromium-browser || command -v google-chrome || apt-get install --yes --quiet chromium
+
+# What judges the page in its tests, by npm: axe-core its accessibility, TypeScript the types in its comments.
+page-tools: build/page/ready
+
+build/page/ready: tests/server/page/package.json tests/server/page/package-lock.json
+	mkdir -p build/page
+	cp tests/server/page/package.json tests/server/page/package-lock.json build/page/
+	cd build/page && npm ci --no-audit --no-fund
+	touch $@
 
 lock:
 	$(BIN)/uv pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 --generate-hashes \
