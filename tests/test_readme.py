@@ -1,22 +1,17 @@
 """The README's Python runs as it stands, and its commands exist."""
 
-import contextlib
-import io
-import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
+from tests.docs.pages import Section, list_sections
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 SERVER_START_S = 120
-NUMBER = r"\d\.\d+"
 
 
 @pytest.fixture
@@ -40,20 +35,10 @@ def served_demo(demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 @pytest.mark.slow
-def test_the_readmes_python_prints_what_the_readme_shows(served_demo: str) -> None:
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        for block in BLOCKS:
-            exec(compile(block.replace("127.0.0.1:50051", served_demo), "README.md", "exec"), {})  # noqa: S102
-
-    shown = re.search(r"```\s+```\n(.*?)```", README[README.index(BLOCKS[0]) :], re.DOTALL)
-    assert shown is not None
-    expected = shown[1].strip().splitlines()
-    found = printed.getvalue().strip().splitlines()
-    assert [re.sub(NUMBER, "#", line) for line in found] == [re.sub(NUMBER, "#", line) for line in expected]
-    # The last digit may differ from one CPU to another.
-    numbers, shown_numbers = (np.array(re.findall(NUMBER, "\n".join(lines)), float) for lines in (found, expected))
-    np.testing.assert_allclose(numbers, shown_numbers, atol=0.025)
+@pytest.mark.parametrize("section", list_sections("README.md"), ids=lambda section: section.title)
+def test_the_readmes_python_prints_what_the_readme_shows(section: Section, served_demo: str) -> None:
+    section.run(served_demo)
+    section.namespace["client"].close()
 
 
 def list_commands() -> list[tuple[str, ...]]:
@@ -65,8 +50,3 @@ def list_commands() -> list[tuple[str, ...]]:
 @pytest.mark.parametrize("words", list_commands(), ids=" ".join)
 def test_the_readmes_commands_exist(words: tuple[str, ...], run_beedex) -> None:
     assert run_beedex(*words, "--help").returncode == 0
-
-
-def test_every_local_link_leads_somewhere() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target

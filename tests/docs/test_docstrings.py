@@ -35,7 +35,7 @@ EXAMPLES = list(find_examples())
 def test_a_calls_example_does_what_its_docstring_shows(test, examples_address):
     for example in test.examples:
         example.source = example.source.replace(SERVED_AT, examples_address)
-    said = []
+    said: list[str] = []
     with Client(examples_address) as client:
         test.globs["client"] = client
         result = doctest.DocTestRunner(verbose=False).run(test, out=said.append)
