@@ -90,7 +90,12 @@ def write_calls() -> str:
     grouped = sorted(name for names in CALLS.values() for name in names)
     if grouped != public:
         raise ValueError(f"expected docs/reference/sdk.py to group the calls {public}, received {grouped}")
-    parts = []
+    rows = [
+        [title if place == 0 else "", f"[`{name}`](#{name})", f"{read_summary(client.functions[name])}."]
+        for title, names in CALLS.items()
+        for place, name in enumerate(names)
+    ]
+    parts = [write_table(["to", "call", ""], rows)]
     for title, names in CALLS.items():
         parts.append(f"### {title}")
         for name in names:
@@ -151,7 +156,7 @@ def write_times() -> str:
         ["deadline of a rebuild", f"{BUILD_TIMEOUT_S / 3600:g} h", "`rebuild(timeout_s=)`"],
         ["deadline of each photo of many", "the client's", "`identify_many(timeout_s=)`"],
         ["photos of many under way", f"{DEFAULT_IN_FLIGHT}", "`identify_many(in_flight=)`"],
-        ["attempts", f"{DEFAULT_ATTEMPTS}, at most {MOST_ATTEMPTS}", "`Client(attempts=)`; 1 is no retry"],
+        ["attempts", f"{DEFAULT_ATTEMPTS}, at most {MOST_ATTEMPTS}", "`Client(attempts=)`, or `retry=False` of a call"],
         ["made again while the server is unavailable", ", ".join(repeated), "a second time changes nothing more"],
         ["made once", ", ".join(once), "a second time would change more, or answer something else"],
     ]
