@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands, and its commands exist."""
+"""The README's Python runs as it stands."""
 
 import subprocess
 import sys
@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from tests.docs.pages import Section, list_sections
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 SERVER_START_S = 120
 
 
@@ -39,14 +37,3 @@ def served_demo(demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 def test_the_readmes_python_prints_what_the_readme_shows(section: Section, served_demo: str) -> None:
     section.run(served_demo)
     section.namespace["client"].close()
-
-
-def list_commands() -> list[tuple[str, ...]]:
-    """The commands of the README, without their arguments: `gallery check`, `train`, ..."""
-    lines = [line.split() for line in README.splitlines() if line.strip().startswith("$ beedex ")]
-    return sorted({tuple(words[2:4]) if words[2] in ("gallery", "index") else (words[2],) for words in lines})
-
-
-@pytest.mark.parametrize("words", list_commands(), ids=" ".join)
-def test_the_readmes_commands_exist(words: tuple[str, ...], run_beedex) -> None:
-    assert run_beedex(*words, "--help").returncode == 0
