@@ -44,10 +44,15 @@ const depths = new Map();
 
 let isForward = false;
 
+let turn = 0;
+
 /** @param {boolean} isFirst */
 async function show(isFirst) {
   const { view: name, argument } = readPlace();
+  const own = (turn += 1);
   const view = await takeView(name);
+  // Whoever went on while the view was fetched wants the other one.
+  if (own !== turn) return;
   const main = /** @type {HTMLElement} */ (document.getElementById("main"));
   const depth = isForward ? 0 : (depths.get(location.hash) ?? 0);
   isForward = false;
@@ -62,7 +67,7 @@ async function show(isFirst) {
   document.title = `${view.title} · beedex`;
   if (!isFirst) scrollTo(0, depth);
   await entered;
-  if (front !== view) return;
+  if (own !== turn) return;
   document.title = `${view.title} · beedex`;
   if (isFirst) return;
   scrollTo(0, depth);
