@@ -17,7 +17,7 @@ PAGES = sorted(str(path.relative_to(ROOT)) for pattern in PATTERNS for path in R
 WRONG_ON_PURPOSE = "--wrong"
 
 # In a code span, in an indented line, behind a prompt, or by its whole path; as far as the shell's own signs.
-NAMED = re.compile(r"(?:`|^ {4}|\$ |bin/)beedex ([a-z][^`#|&;>\n]*)", re.MULTILINE)
+NAMED = re.compile(r"(?:`|^ {4}|\$ |bin/)beedex ([a-z][^`#|&;>(\n]*)", re.MULTILINE)
 
 
 def list_named_commands(page):
