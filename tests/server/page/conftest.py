@@ -29,7 +29,7 @@ def browser() -> Iterator[Browser]:
     """Chromium; for one file, as Playwright holds the thread's event loop while it runs."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
-        pytest.skip("no Chromium on this machine; `make browser` tells how to have one")
+        pytest.skip("no Chromium on this machine; `make browser` installs one")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(CHROMIUM_FLAGS))
         yield browser

@@ -92,18 +92,28 @@ export class IdentifyView {
   /** @param {Item} item */
   show(item) {
     const image = element("img", { src: item.url, alt: `Your photo ${item.photo.name}`, class: "photo" });
-    const photo = showSight(image, () => viewPhoto(item.photo), item.photo.name);
     if (item.answer) {
+      const photo = showSight(image, () => viewPhoto(item.photo), item.photo.name);
       const thumbnail = () => element("img", { src: item.url, alt: "Your photo", class: "photo" });
       this.result.replaceChildren(showAnswer(item.answer, { photo, thumbnail }));
       announce(wordVerdict(item.answer));
     } else if (item.error) {
       const failure = showFailure(item.error, () => this.series.retry(item));
-      this.result.replaceChildren(element("article", { class: "answer failed" }, photo, failure));
+      this.result.replaceChildren(element("article", { class: "answer failed" }, frame(image), failure));
     } else {
       const waiting = element("div", { class: "verdict waiting" }, element("p", { class: "looking" }, "Looking"));
-      this.result.replaceChildren(element("article", { class: "answer" }, photo, waiting));
+      this.result.replaceChildren(element("article", { class: "answer" }, frame(image), waiting));
       announce("Looking at the photo");
     }
   }
+}
+
+/**
+ * A photo of which nothing is known yet; one that this browser can't show leaves an empty frame.
+ *
+ * @param {HTMLImageElement} image
+ */
+function frame(image) {
+  image.addEventListener("error", () => image.classList.add("missing"));
+  return element("figure", { class: "sight" }, element("div", { class: "frame" }, image));
 }
