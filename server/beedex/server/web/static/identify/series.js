@@ -131,8 +131,10 @@ export class Series {
     this.progress.textContent = done < this.items.length ? `${done} of ${all} done` : all;
     const line = this.lines.get(item);
     line?.classList.toggle("failed", Boolean(item.failure));
+    const image = element("img", { src: item.url, alt: "", class: "photo" });
+    image.addEventListener("error", () => image.classList.add("missing"));
     line?.replaceChildren(
-      element("img", { src: item.url, alt: "", class: "photo" }),
+      image,
       element("span", { class: "said" }, item.answer ? wordVerdict(item.answer) : (item.failure?.title ?? "Looking")),
       element("span", { class: "soft small clip" }, item.photo.name),
     );

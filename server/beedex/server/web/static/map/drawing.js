@@ -8,6 +8,8 @@ import { chooseMark, isDark, outline } from "../core/marker.js";
 /** Beyond so many, marks are drawn smaller. */
 const MANY = 3_000;
 
+const WALL_PX = 2_400;
+
 /** Of marks whose middles share a square of so many CSS pixels, one is drawn: it would hide the others. */
 const CELL_PX = 2;
 
@@ -145,8 +147,9 @@ export class Drawing {
    * @param {Camera} camera
    */
   stampsFor(cloud, camera) {
-    const small = cloud.size > MANY ? 3 : 5;
-    const radius = Math.min(small * Math.max(camera.closeness, 1) ** 0.35, 9);
+    // A wall display is looked at from further away.
+    const small = (cloud.size > MANY ? 3 : 5) * (camera.width > WALL_PX ? 1.6 : 1);
+    const radius = Math.min(small * Math.max(camera.closeness, 1) ** 0.35, Math.max(small, 9));
     const rounded = Math.round(radius * 2) / 2;
     const wanted = `${cloud.snapshot} ${cloud.families.length} ${rounded} ${this.sharpness} ${isDark()}`;
     if (wanted !== this.stampedFor) {
