@@ -14,10 +14,11 @@ from docs.reference.docstrings import (
 )
 from docs.reference.pages import write_table
 
-from beedex.client import _errors, _methods
-from beedex.client._channel import DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT_S, MOST_ATTEMPTS
+from beedex.client import _errors
+from beedex.client._calls import methods
+from beedex.client._connections.channel import DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT_S, MOST_ATTEMPTS
+from beedex.client._connections.failures import ERROR_BY_CODE
 from beedex.client._face import BUILD_TIMEOUT_S, DEFAULT_IN_FLIGHT
-from beedex.client._failures import ERROR_BY_CODE
 
 __all__ = ["SDK_MAKERS"]
 
@@ -117,7 +118,7 @@ def write_arguments_of_calls() -> str:
 
 def write_origin() -> str:
     """Return what every answer has."""
-    answer = _client()["_result.Answer"]
+    answer = _client()["_results.result.Answer"]
     if not isinstance(answer, griffe.Class):
         raise TypeError(f"expected Answer to be a class, received {answer.kind.value}")
     return _tabulate_attributes(answer)
@@ -149,8 +150,8 @@ def write_codes() -> str:
 
 def write_times() -> str:
     """Return the deadlines and the attempts."""
-    repeated = [method.name for method in _methods.METHODS if method.is_repeatable]
-    once = [method.name for method in _methods.METHODS if not method.is_repeatable]
+    repeated = [method.name for method in methods.METHODS if method.is_repeatable]
+    once = [method.name for method in methods.METHODS if not method.is_repeatable]
     rows = [
         ["deadline of a call", f"{DEFAULT_TIMEOUT_S:g} s", "`Client(timeout_s=)`, or `timeout_s=` of the call"],
         ["deadline of a rebuild", f"{BUILD_TIMEOUT_S / 3600:g} h", "`rebuild(timeout_s=)`"],

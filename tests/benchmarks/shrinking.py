@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from beedex.client import Limits
-from beedex.client._shrinking import shrink_file
+from beedex.client._photos.shrinking import shrink_file
 from beedex.index.embedder import Embedder
 from beedex.index.photos import DEFAULT_LIMITS
 from beedex.index.preprocessing import SIDE_PX, prepare

@@ -10,10 +10,10 @@ import pytest
 from tests.client.strangers import Stranger, refuse, serve_stranger
 
 from beedex.client import AsyncClient, CallCancelledError, Client, ClosedClientError
-from beedex.client._async_connection import AsyncConnection
-from beedex.client._channel import ChannelConfig
-from beedex.client._connection import Connection
-from beedex.client._methods import EMBED_STREAM, GET_PHOTO
+from beedex.client._calls.methods import EMBED_STREAM, GET_PHOTO
+from beedex.client._connections.async_connection import AsyncConnection
+from beedex.client._connections.channel import ChannelConfig
+from beedex.client._connections.connection import Connection
 from beedex.v1 import search_pb2
 
 TIMEOUT_S = 60

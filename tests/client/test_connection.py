@@ -19,7 +19,7 @@ from beedex.client import (
     UnavailableError,
     UnsupportedError,
 )
-from beedex.client._replies import parse_identification
+from beedex.client._calls.replies import parse_identification
 from beedex.v1 import index_pb2, search_pb2
 
 

@@ -12,8 +12,8 @@ import trustme
 from tests.client.strangers import Stranger, serve_stranger
 
 from beedex.client import AccessError, AsyncClient, Client, CredentialsError, Tls, UnavailableError
-from beedex.client._channel import ChannelConfig, is_loopback
-from beedex.client._credentials import read_token
+from beedex.client._connections.channel import ChannelConfig, is_loopback
+from beedex.client._connections.credentials import read_token
 from beedex.server.access.roles import Role
 from beedex.server.access.tokens import Holder, add_holder, hash_token
 

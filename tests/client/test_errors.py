@@ -16,7 +16,7 @@ from beedex.client import (
     RequestError,
     UnavailableError,
 )
-from beedex.client._failures import ERROR_BY_CODE, translate_failure, translate_status
+from beedex.client._connections.failures import ERROR_BY_CODE, translate_failure, translate_status
 
 
 def fail(code, message="no", *details):

@@ -17,11 +17,11 @@ from beedex.client import (
     ServerFaultError,
     UnavailableError,
 )
-from beedex.client._async_connection import AsyncConnection
-from beedex.client._channel import ChannelConfig
-from beedex.client._connection import Connection
-from beedex.client._failures import ERROR_BY_CODE
-from beedex.client._methods import EMBED_STREAM, GET_PHOTO, IDENTIFY, METHODS, REBUILD
+from beedex.client._calls.methods import EMBED_STREAM, GET_PHOTO, IDENTIFY, METHODS, REBUILD
+from beedex.client._connections.async_connection import AsyncConnection
+from beedex.client._connections.channel import ChannelConfig
+from beedex.client._connections.connection import Connection
+from beedex.client._connections.failures import ERROR_BY_CODE
 
 TIMEOUT_S = 60
 NONSENSE = b"\xff\xff\xff"

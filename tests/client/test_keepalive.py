@@ -11,8 +11,9 @@ import pytest
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # compiled
 from tests.client.strangers import Stranger, serve_stranger
 
-from beedex.client import Tls, _channel
-from beedex.client._channel import PING_INTERVAL_MS, ChannelConfig
+from beedex.client import Tls
+from beedex.client._connections import channel
+from beedex.client._connections.channel import PING_INTERVAL_MS, ChannelConfig
 from beedex.server.config import LEAST_PING_INTERVAL_MS, ServerConfig
 
 # Not min_recv_ping_interval, as the name of the constant in C would suggest: gRPC passes over what it does not know.
@@ -58,7 +59,7 @@ def test_a_lost_server_is_found_within_a_minute_and_the_server_takes_twice_the_p
 
 @pytest.mark.slow
 def test_the_clients_pings_on_an_idle_stream_are_not_too_many_for_a_beedex_server(monkeypatch, tmp_path):
-    monkeypatch.setattr(_channel, "PING_INTERVAL_MS", PING_INTERVAL_MS // HASTE)
+    monkeypatch.setattr(channel, "PING_INTERVAL_MS", PING_INTERVAL_MS // HASTE)
     # By default gRPC sends two pings without data and then one a minute, which would hide what is wrong.
     client_options = [*ChannelConfig(attempts=1).options(), ("grpc.http2.max_pings_without_data", 0)]
     server_options = dict(ServerConfig(index_dir=tmp_path).channel_options())

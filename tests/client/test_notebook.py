@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from beedex.client import AsyncClient, Client, Families, Family, Verdict
-from beedex.client._channel import ChannelConfig
-from beedex.client._result import illustrate
-from beedex.client._thumbnails import MOST_BYTES, SIDE_PX, Thumbnails
+from beedex.client._connections.channel import ChannelConfig
+from beedex.client._results.result import illustrate
+from beedex.client._results.thumbnails import MOST_BYTES, SIDE_PX, Thumbnails
 from beedex.server.access.roles import Role
 from beedex.server.access.tokens import Holder, add_holder, hash_token
 from beedex.v1 import search_pb2, search_pb2_grpc

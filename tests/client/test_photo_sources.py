@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
 from beedex.client import PhotoError
-from beedex.client._photos import read_photo
+from beedex.client._photos.photos import read_photo
 from beedex.index.photos import decode
 
 WHITE = 255

@@ -9,12 +9,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from beedex.client import BusyError, ClosedClientError, DeadlineError, PhotoError, ServerFaultError, UnavailableError
-from beedex.client._calls import Calls
-from beedex.client._channel import ChannelConfig
-from beedex.client._places import Terms
-from beedex.client._relay import Relay
-from beedex.client._requests import RequestBuilder
-from beedex.client._thumbnails import Thumbnails
+from beedex.client._calls.calls import Calls
+from beedex.client._calls.requests import RequestBuilder
+from beedex.client._connections.channel import ChannelConfig
+from beedex.client._relays.places import Terms
+from beedex.client._relays.relay import Relay
+from beedex.client._results.thumbnails import Thumbnails
 from beedex.v1 import embedding_pb2
 
 TIMEOUT_S = 10.0

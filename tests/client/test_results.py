@@ -26,9 +26,9 @@ from beedex.client import (
     NotFoundError,
     Verdict,
 )
-from beedex.client._entries import Entry, EntryOutcome, EntryOutcomes
-from beedex.client._outcomes import Outcome
-from beedex.client._result import plain
+from beedex.client._results.entries import Entry, EntryOutcome, EntryOutcomes
+from beedex.client._results.outcomes import Outcome
+from beedex.client._results.result import plain
 
 ORIGIN: dict[str, Any] = {"fingerprint": "3fa2b1c09d1e" + "0" * 52, "snapshot": 7, "request_id": "a" * 32}
 

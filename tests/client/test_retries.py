@@ -10,12 +10,12 @@ from google.protobuf.descriptor_pool import Default
 from tests.client.strangers import STREAMED_REPLIES, Stranger, refuse, refuse_first, serve_stranger
 
 from beedex.client import BusyError, RequestError, UnavailableError
-from beedex.client._async_connection import AsyncConnection
-from beedex.client._channel import ChannelConfig
-from beedex.client._connection import Connection
-from beedex.client._deadline import Deadline
-from beedex.client._methods import DELETE_ENTRIES, GET_STATUS, METHODS
-from beedex.client._retries import JITTER, Retries
+from beedex.client._calls.methods import DELETE_ENTRIES, GET_STATUS, METHODS
+from beedex.client._connections.async_connection import AsyncConnection
+from beedex.client._connections.channel import ChannelConfig
+from beedex.client._connections.connection import Connection
+from beedex.client._connections.deadline import Deadline
+from beedex.client._connections.retries import JITTER, Retries
 from beedex.v1 import index_pb2
 
 BUSY, UNAVAILABLE = grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from beedex.client import Client, EntryToUpsert, Limits, PhotoError, Status
-from beedex.client._intake import ASSUMED_PHOTO_LIMIT_BYTES, LEARN_AGAIN_S, PhotoIntake
-from beedex.client._shrinking import is_worth_shrinking, shrink_file, shrink_pixels
+from beedex.client._photos.intake import ASSUMED_PHOTO_LIMIT_BYTES, LEARN_AGAIN_S, PhotoIntake
+from beedex.client._photos.shrinking import is_worth_shrinking, shrink_file, shrink_pixels
 from beedex.index.preprocessing import SIDE_PX, prepare
 from beedex.training.drawing import draw_gallery
 

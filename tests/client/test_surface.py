@@ -10,7 +10,7 @@ import pytest
 
 import beedex.client
 from beedex.client import AsyncClient, Client
-from beedex.client._methods import METHODS
+from beedex.client._calls.methods import METHODS
 from beedex.v1 import embedding_pb2, index_pb2, search_pb2
 
 HEAVY = {"PIL", "faiss", "keras", "numpy", "openvino", "pandas", "pydantic", "rich", "tensorflow", "typer"}

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from beedex.client._async_client import AsyncClient
     from beedex.client._client import Client
-    from beedex.client._credentials import Tls, TokenSource
-    from beedex.client._entries import Entry, EntryOutcome, EntryOutcomes, EntryToUpsert
+    from beedex.client._connections.credentials import Tls, TokenSource
     from beedex.client._errors import (
         AccessError,
         BusyError,
@@ -39,10 +38,11 @@ if TYPE_CHECKING:
         UnavailableError,
         UnsupportedError,
     )
-    from beedex.client._outcomes import Outcome
-    from beedex.client._photos import PhotoSource
-    from beedex.client._rebuilds import RebuildProgress, RebuildSummary, SkippedPhoto
-    from beedex.client._results import (
+    from beedex.client._photos.photos import PhotoSource
+    from beedex.client._results.entries import Entry, EntryOutcome, EntryOutcomes, EntryToUpsert
+    from beedex.client._results.outcomes import Outcome
+    from beedex.client._results.rebuilds import RebuildProgress, RebuildSummary, SkippedPhoto
+    from beedex.client._results.results import (
         Embedding,
         Families,
         Family,
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
         Status,
         Verdict,
     )
-    from beedex.client._snapshots import Activation, Snapshots, StoredSnapshot
-    from beedex.client._stored_photos import StoredPhoto
+    from beedex.client._results.snapshots import Activation, Snapshots, StoredSnapshot
+    from beedex.client._results.stored_photos import StoredPhoto
 
     __version__: str
 
@@ -109,15 +109,15 @@ __all__ = [
 _HOMES = (
     "_async_client",
     "_client",
-    "_credentials",
-    "_entries",
+    "_connections.credentials",
+    "_results.entries",
     "_errors",
-    "_outcomes",
-    "_photos",
-    "_rebuilds",
-    "_results",
-    "_snapshots",
-    "_stored_photos",
+    "_results.outcomes",
+    "_photos.photos",
+    "_results.rebuilds",
+    "_results.results",
+    "_results.snapshots",
+    "_results.stored_photos",
 )
 
 

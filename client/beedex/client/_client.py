@@ -4,16 +4,16 @@ import warnings
 from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from beedex.client._connection import Connection
-from beedex.client._deadline import Deadline
+from beedex.client._calls.index_replies import parse_news
+from beedex.client._calls.methods import GET_PHOTO, REBUILD
+from beedex.client._calls.requests import DEFAULT_K
+from beedex.client._connections.connection import Connection
+from beedex.client._connections.deadline import Deadline
 from beedex.client._face import BUILD_TIMEOUT_S, DEFAULT_IN_FLIGHT, Face
-from beedex.client._index_replies import parse_news
-from beedex.client._methods import GET_PHOTO, REBUILD
-from beedex.client._outcomes import UNUSABLE, explain_unusable, require_many
-from beedex.client._photos import open_photo
-from beedex.client._requests import DEFAULT_K
-from beedex.client._stored_photos import PhotoAssembly
-from beedex.client._streams import relay_in_threads
+from beedex.client._photos.photos import open_photo
+from beedex.client._relays.streams import relay_in_threads
+from beedex.client._results.outcomes import UNUSABLE, explain_unusable, require_many
+from beedex.client._results.stored_photos import PhotoAssembly
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from numpy.typing import ArrayLike
 
-    from beedex.client._calls import Call, StreamCall
-    from beedex.client._channel import ChannelConfig
-    from beedex.client._entries import EntryOutcomes, EntryToUpsert
+    from beedex.client._calls.calls import Call, StreamCall
+    from beedex.client._connections.channel import ChannelConfig
     from beedex.client._errors import ClientError
-    from beedex.client._outcomes import Outcome
-    from beedex.client._photos import PhotoSource
-    from beedex.client._rebuilds import RebuildProgress, RebuildSummary
-    from beedex.client._results import Embedding, Families, Identification, Neighbors, Status
-    from beedex.client._snapshots import Activation, Snapshots
-    from beedex.client._stored_photos import StoredPhoto
+    from beedex.client._photos.photos import PhotoSource
+    from beedex.client._results.entries import EntryOutcomes, EntryToUpsert
+    from beedex.client._results.outcomes import Outcome
+    from beedex.client._results.rebuilds import RebuildProgress, RebuildSummary
+    from beedex.client._results.results import Embedding, Families, Identification, Neighbors, Status
+    from beedex.client._results.snapshots import Activation, Snapshots
+    from beedex.client._results.stored_photos import StoredPhoto
 
 __all__ = ["Client"]
 

@@ -3,19 +3,19 @@
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
 
-from beedex.client._calls import Calls, StreamCall
-from beedex.client._channel import DEFAULT_ATTEMPTS, DEFAULT_TARGET, DEFAULT_TIMEOUT_S, ChannelConfig
+from beedex.client._calls.calls import Calls, StreamCall
+from beedex.client._calls.requests import RequestBuilder
+from beedex.client._connections.channel import DEFAULT_ATTEMPTS, DEFAULT_TARGET, DEFAULT_TIMEOUT_S, ChannelConfig
 from beedex.client._errors import MisplacedClientError
-from beedex.client._intake import PhotoIntake
-from beedex.client._places import Terms
-from beedex.client._relay import Relay
-from beedex.client._requests import RequestBuilder
-from beedex.client._thumbnails import Thumbnails
+from beedex.client._photos.intake import PhotoIntake
+from beedex.client._relays.places import Terms
+from beedex.client._relays.relay import Relay
+from beedex.client._results.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from beedex.client._credentials import Tls, TokenSource
+    from beedex.client._connections.credentials import Tls, TokenSource
 
 __all__ = ["BUILD_TIMEOUT_S", "DEFAULT_IN_FLIGHT", "Face"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import typer
 
 from beedex.client import AccessError, ClientError, UnavailableError, UnsupportedError
-from beedex.client._outcomes import Outcome
+from beedex.client._results.outcomes import Outcome
 from beedex.client.command.documents import describe_identification, describe_neighbors
 from beedex.client.command.illustration import Illustrator, choose_protocol
 from beedex.client.command.lines import print_error, print_json, say

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_TARGET", "TARGET_VARIABLE", "TOKEN_VARIABLE", "Connection", "connected"]
 
-# Where `beedex serve` listens unless it is told otherwise. Said here as well, since beedex.client._channel loads gRPC.
+# Where `beedex serve` listens unless it is told otherwise. Said here as well as in the client's channel, which loads
+# gRPC.
 DEFAULT_TARGET = "127.0.0.1:50051"
 DEFAULT_TIMEOUT_S = 30.0
 

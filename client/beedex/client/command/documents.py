@@ -5,7 +5,7 @@ An element of `identify` and of `neighbors` has the same keys whether the photo 
 
 from typing import TYPE_CHECKING, Any
 
-from beedex.client._result import plain_error
+from beedex.client._results.result import plain_error
 
 if TYPE_CHECKING:
     from beedex.client import ClientError, Identification, Neighbors

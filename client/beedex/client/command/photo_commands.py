@@ -11,7 +11,7 @@ from beedex.client.pictures.choice import PictureProtocol
 
 __all__ = ["add_photo_commands"]
 
-# As beedex.client._requests has it, which loads gRPC.
+# As beedex.client._calls.requests has it, which loads gRPC.
 DEFAULT_K = 10
 
 

@@ -1,0 +1,1 @@
+"""What calls are before anything travels: methods, requests, and how replies are read."""

@@ -1,0 +1,1 @@
+"""The way of calls to the server and back: channels, deadlines, retries, credentials, failures."""

@@ -1,0 +1,1 @@
+"""Many photos on their way through streams, in threads or in tasks."""
