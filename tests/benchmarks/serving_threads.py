@@ -53,6 +53,7 @@ LIBRARIES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 SERVER_WAYS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
     "as beedex does": ((), {}),
     "1 decoding thread": (("--set", "lane.decode_threads=1"), {}),
+    "2 decoding threads": (("--set", "lane.decode_threads=2"), {}),
     "3 decoding threads": (("--set", "lane.decode_threads=3"), {}),
     "4 decoding threads": (("--set", "lane.decode_threads=4"), {}),
     "1 thread of inference": (("--threads", "1"), {}),

@@ -20,12 +20,17 @@ from openvino import properties
 
 __all__ = ["InferencePool", "Outputs"]
 
+# A stream whose photo is done finds the next one waiting, instead of having to wait until Python has handed it over:
+# with it, and a third thread that decodes, a server of two cores answers 27.5 photos a second in place of 27.0 (95.7 %
+# of a bare loop in place of 93.9, five rounds).
+WAITING_REQUESTS = 1
+
 # By output name, without the batch axis.
 Outputs = Mapping[str, NDArray[np.float32]]
 
 
 class InferencePool:
-    """A compiled model with as many infer requests as run at once.
+    """A compiled model with as many infer requests as run at once, and one that waits for its turn.
 
     Args:
         model: an OpenVINO model, or the path of its ``.xml``; input (1, S, S, 3), every output (1, ...).
@@ -34,7 +39,7 @@ class InferencePool:
     Attributes:
         shapes: of the outputs by name, without the batch axis.
         input_shape: (S, S, 3).
-        parallelism: how many photos are inferred at the same time; a further `submit` blocks.
+        parallelism: how many photos are under way at the same time; a further `submit` blocks.
     """
 
     def __init__(self, model: ov.Model | Path, *, threads: int | None = None) -> None:
@@ -53,7 +58,8 @@ class InferencePool:
             name: tuple(output.shape)[1:] for name, output in zip(names, compiled.outputs, strict=True)
         }
         self.input_shape: tuple[int, ...] = tuple(compiled.input(0).shape)[1:]
-        self._queue = ov.AsyncInferQueue(compiled)
+        running: int = compiled.get_property(properties.optimal_number_of_infer_requests)
+        self._queue = ov.AsyncInferQueue(compiled, running + WAITING_REQUESTS)
         # No method: the queue is C++, where the garbage collector doesn't see that it holds what holds it, and the
         # network and its threads would never be freed: 63 MB of each InceptionV3.
         self._queue.set_callback(partial(_finish, names))

@@ -36,7 +36,9 @@ MESSAGE_ROOM_BYTES = 1024 * 1024
 # gRPC's own default of 5 minutes answers the usual client pings with GOAWAY too_many_pings.
 LEAST_PING_INTERVAL_MS = 10_000
 
-# Decoding a photo takes a fraction of the time of embedding it, so a few threads keep many cores of inference busy.
+# Decoding a photo takes a fraction of the time of embedding it, so a few threads keep many cores of inference busy. On
+# few cores there is one more thread than cores, since one that is decoding may have to wait for a core that infers
+# (tests/benchmarks/serving_threads.py; see also beedex.index.inference.WAITING_REQUESTS).
 MOST_DECODE_THREADS = 4
 
 MOST_PORT = 65535
@@ -64,7 +66,7 @@ class LaneConfig(Section):
     """
 
     threads: Count | None = None
-    decode_threads: Count = Field(default_factory=lambda: min(MOST_DECODE_THREADS, os.cpu_count() or 1))
+    decode_threads: Count = Field(default_factory=lambda: min(MOST_DECODE_THREADS, 1 + (os.cpu_count() or 1)))
     capacity: Annotated[int, Field(ge=2)] = 64
     cache_mb: Annotated[int, Field(ge=0)] = 32
 
