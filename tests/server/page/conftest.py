@@ -129,3 +129,9 @@ def page_tools() -> Path:
     if not (TOOLS_DIR / "axe-core/axe.min.js").exists():
         pytest.skip("no axe-core and TypeScript here; `make page-tools` fetches them")
     return TOOLS_DIR
+
+
+@pytest.fixture
+def amber_id(http_get):
+    """An entry of the family amber."""
+    return http_get("/v1/entries?family=amber")["entries"][0]["entry_id"]

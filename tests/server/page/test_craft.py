@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+from tests.server.page.axe import judge
 from tests.server.page.hands import pick
 
 STATIC_DIR = Path(__file__).parents[3] / "server/beedex/server/web/static"
@@ -19,28 +20,17 @@ VIEWS = {
     "#/state": ".pairs",
 }
 
-RUN_AXE = """async () => {
-  const runOnly = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-  const { violations } = await axe.run(document, { runOnly });
-  return violations.map(({ id, impact, nodes }) => [id, impact, nodes.map((node) => node.html).slice(0, 3)]);
-}"""
-
-FINISH = "() => document.getAnimations().forEach((animation) => animation.finish())"
-
-
-def judge(page, page_tools):
-    page.evaluate(FINISH)
-    page.evaluate((page_tools / "axe-core/axe.min.js").read_text())
-    return page.evaluate(RUN_AXE)
-
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_in_any_view(visit, page_tools, scheme):
+def test_axe_finds_nothing_in_any_view(visit, page_tools, amber_id, scheme):
     page = visit(color_scheme=scheme)
     for address, sign in VIEWS.items():
         page.goto(page.url.partition("#")[0] + address)
         expect(page.locator(sign).first).to_be_visible()
         assert judge(page, page_tools) == [], address
+    page.goto(f"{page.url.partition('#')[0]}#/entry/{amber_id}")
+    expect(page.locator(".entry .verdict h1")).to_be_visible()
+    assert judge(page, page_tools) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,11 +2,6 @@ import pytest
 from playwright.sync_api import expect
 
 
-@pytest.fixture
-def amber_id(http_get):
-    return http_get("/v1/entries?family=amber")["entries"][0]["entry_id"]
-
-
 def test_families_are_shown_with_their_counts_and_pictures(visit):
     page = visit("#/gallery")
     expect(page.locator(".tile .named")).to_have_text(["Amber", "Blue", "Clover"])

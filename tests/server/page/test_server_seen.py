@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import expect
+from tests.server.page.axe import judge
 from tests.server.page.hands import pick
 
 from beedex.server.access.roles import Role
@@ -63,6 +64,13 @@ def test_a_token_is_asked_for_sent_with_everything_and_kept_in_the_tab(visit, gu
     assert page.evaluate("() => [sessionStorage.length, localStorage.length, document.cookie]") == [1, 0, ""]
     page.reload()
     expect(page.locator(".strip img")).to_have_count(3)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_where_a_token_is_asked_for(visit, guarded_url, page_tools, scheme):
+    page = visit(url=guarded_url, color_scheme=scheme)
+    expect(page.get_by_role("dialog")).to_contain_text("answers those who have a token")
+    assert judge(page, page_tools) == []
 
 
 def test_a_token_that_is_not_known_is_asked_for_again(visit, guarded_url):
