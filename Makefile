@@ -38,11 +38,10 @@ demo: setup
 	$(BIN)/beedex demo --home $(HOME_OF_DEMO)
 
 # The docstrings' examples first, then the tests, in as many processes as there are cores: each is given one thread for
-# numpy, as threads of several would wait for each other. The trainings, which tests/conftest.py puts first, begin first:
-# xdist would else begin with the files of most tests, and two trainings of minutes would be what is left at the end.
+# numpy, as threads of several would wait for each other.
 test: setup $(TRITON)/ready
 	$(BIN)/pytest --quiet --doctest-modules index/beedex training/beedex server/beedex client/beedex docs/reference
-	OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --no-loadscope-reorder
+	OPENBLAS_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
 
 check: setup proto-check proto-lint compat
 	$(BIN)/ruff check .
