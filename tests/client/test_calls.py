@@ -16,6 +16,7 @@ from beedex.client import (
     RequestError,
     Verdict,
 )
+from beedex.v1 import index_pb2
 
 UNKNOWN_ENTRY = "0123456789abcdef"
 UNKNOWN_FINGERPRINT = "f" * 64
@@ -97,6 +98,13 @@ def test_status_tells_what_is_served(client):
     assert (status.backbone, status.weights, status.calibrated) == ("tiny", "random", True)
     assert status.limits.max_photo_bytes == 32 * 1024 * 1024
     assert status.limits.photo_formats == ("JPEG", "PNG", "WEBP")
+
+
+def test_status_tells_every_limit_that_the_protocol_has(client):
+    limits = client.status().limits.to_dict()
+
+    assert sorted(limits) == sorted(field.name for field in index_pb2.Limits.DESCRIPTOR.fields)
+    assert all(limits.values())
 
 
 def test_every_result_is_frozen_and_names_embedder_and_snapshot(client, photo):

@@ -115,6 +115,13 @@ def parse_status(reply: index_pb2.GetStatusResponse, /, *, request_id: str = "")
         max_photo_side_px=reply.limits.max_photo_side_px,
         photo_formats=tuple(reply.limits.photo_formats),
         max_k=reply.limits.max_k,
+        max_message_bytes=reply.limits.max_message_bytes,
+        max_entries=reply.limits.max_entries,
+        max_stream_items=reply.limits.max_stream_items,
+        stream_window=reply.limits.stream_window,
+        max_streams=reply.limits.max_streams,
+        max_idle_s=reply.limits.max_idle_s,
+        max_metadata_bytes=reply.limits.max_metadata_bytes,
     )
     return Status(
         server_version=reply.server_version,

@@ -9,7 +9,7 @@ __all__ = ["Limits", "Status"]
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Limits(Result):
-    """What the server takes.
+    """What the server takes; 0 where it doesn't say.
 
     Attributes:
         max_photo_bytes: the largest photo file.
@@ -17,6 +17,13 @@ class Limits(Result):
         max_photo_side_px: the longest side of a photo.
         photo_formats: such as JPEG.
         max_k: the most neighbors of an answer.
+        max_message_bytes: the largest request, with all that is in it.
+        max_entries: the most entries of one upsert or delete.
+        max_stream_items: the most items of one stream; `identify_many` opens the next one by itself.
+        stream_window: how many items of a stream are under way at once.
+        max_streams: the most streams that are open at once, of all callers.
+        max_idle_s: how long a stream may send nothing, in seconds.
+        max_metadata_bytes: of a request.
 
     Example:
         >>> limits = Limits(
@@ -31,6 +38,13 @@ class Limits(Result):
     max_photo_side_px: int
     photo_formats: tuple[str, ...]
     max_k: int
+    max_message_bytes: int = 0
+    max_entries: int = 0
+    max_stream_items: int = 0
+    stream_window: int = 0
+    max_streams: int = 0
+    max_idle_s: float = 0.0
+    max_metadata_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
