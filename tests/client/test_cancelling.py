@@ -8,13 +8,15 @@ from contextlib import contextmanager
 import grpc
 import pytest
 from tests.client.strangers import Stranger, refuse, serve_stranger
+from tests.client.waiting import settle
 
 from beedex.client import AsyncClient, CallCancelledError, Client, ClosedClientError
 from beedex.client._calls.methods import EMBED_STREAM, GET_PHOTO
 from beedex.client._connections.async_connection import AsyncConnection
 from beedex.client._connections.channel import ChannelConfig
 from beedex.client._connections.connection import Connection
-from beedex.v1 import search_pb2
+from beedex.client._relays.async_streams import END_S
+from beedex.v1 import embedding_pb2, search_pb2
 
 TIMEOUT_S = 60
 
@@ -108,6 +110,38 @@ def test_a_task_that_is_cancelled_raises_what_asyncio_wants():
 
     with hanging(threading.Event()) as (address, come):
         asyncio.run(scenario(address, come))
+
+
+def test_a_task_that_is_cancelled_while_its_last_stream_ends_leaves_nothing_running():
+    stopped = threading.Event()
+
+    def answer_and_hang(requests, _context):
+        item = embedding_pb2.EmbedStreamRequest.FromString(next(requests))
+        reply = embedding_pb2.EmbedStreamResponse(correlation_id=item.correlation_id)
+        reply.result.SetInParent()
+        yield reply.SerializeToString()
+        stopped.wait(TIMEOUT_S)
+
+    async def read(client, answered):
+        async for _ in client.embed_many([b"photo"]):
+            answered.set()
+
+    async def scenario(address):
+        async with AsyncClient(address) as client:
+            before, answered = asyncio.all_tasks(), asyncio.Event()
+            task = asyncio.create_task(read(client, answered))
+            await answered.wait()
+            # It is about to wait for the stream, which the server doesn't end.
+            await asyncio.sleep(0.05)
+            task.cancel()
+            await asyncio.wait({task})
+            assert await settle(before, within_s=END_S) == set()
+
+    with serve_stranger(Stranger({"EmbedStream": answer_and_hang})) as address:
+        try:
+            asyncio.run(scenario(address))
+        finally:
+            stopped.set()
 
 
 def test_a_task_that_waits_for_a_busy_server_can_be_cancelled():

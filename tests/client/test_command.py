@@ -335,3 +335,15 @@ def test_the_help_loads_no_heavy_library():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert {"faiss", "openvino", "tensorflow", "keras", "PIL"} & set(done.stderr.split()) == set()
+
+
+@pytest.mark.usefixtures("target")
+def test_what_goes_into_a_pipe_leaves_the_pipe_in_its_place(photos, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:  # noqa: S607 - wherever the person has it
+        assert main(["embed", *photos, "--out", str(pipe)]) == 0
+        vectors, _ = reader.communicate()
+
+    assert pipe.is_fifo()
+    assert vectors.startswith(b"\x93NUMPY")

@@ -71,6 +71,18 @@ def test_links_in_a_circle_end(folder):
     assert list_names("photos") == ["photos/a.png", "photos/b.JPG", "photos/sub/c.webp"]
 
 
+def test_a_name_that_no_file_can_have_is_one_of_the_photos_and_fails_by_itself():
+    name = "x" * 300
+
+    assert list_names(name) == [name]
+
+
+def test_a_dash_without_a_stdin_is_an_error_and_the_others_need_none():
+    assert list_photos(["bee.jpg"], None) == [NamedPhoto("bee.jpg", "bee.jpg")]
+    with pytest.raises(NoPhotoError, match="a closed stdin"):
+        list_photos(["-"], None)
+
+
 def test_stdin_is_a_photo_by_the_name_of_a_dash():
     assert list_photos(["-"], io.BytesIO(b"bytes")) == [NamedPhoto("-", b"bytes")]
 

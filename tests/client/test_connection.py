@@ -202,3 +202,9 @@ def test_a_cancelled_call_is_cancelled_and_the_client_goes_on():
                     await call
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), 1e12, float("inf")])
+def test_a_timeout_that_no_clock_can_hold_is_refused_by_its_name(connect, dead_address, timeout_s):
+    with pytest.raises(ValueError, match="timeout_s must be above 0 and at most 1e"):
+        connect(dead_address, timeout_s=timeout_s)

@@ -140,6 +140,14 @@ def test_a_call_of_a_client_can_be_made_once(connect, call):
     assert stranger.asked == 1
 
 
+def test_what_is_asked_before_a_large_photo_is_made_once_too(connect):
+    stranger = Stranger({"GetStatus": refuse_first(99, UNAVAILABLE)})
+    with serve_stranger(stranger) as address, pytest.raises(UnavailableError):
+        connect(address, shrink=False).identify(bytes(2 * PHOTO_BYTES), retry=False)
+
+    assert stranger.asked == 1
+
+
 def test_a_refusal_without_a_time_to_wait_is_final(face):
     stranger = Stranger({"GetStatus": refuse_first(99, BUSY)})
     with serve_stranger(stranger) as address, pytest.raises(RequestError):

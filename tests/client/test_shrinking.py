@@ -190,6 +190,25 @@ def make_status(**changes):
     return Status(**{**values, **changes})
 
 
+def test_a_limit_that_was_raised_meanwhile_is_learned_by_a_photo_that_it_would_refuse():
+    times = count(step=LEARN_AGAIN_S)
+    intake = PhotoIntake(shrink=False, now=lambda: next(times))
+    intake.learn(make_status(limits=replace(LIMITS, max_photo_bytes=1000)))
+
+    assert intake.needs_status(bytes(1001))
+    assert not intake.needs_status(bytes(1000))
+
+
+def test_what_an_upsert_sends_asks_for_the_limit_where_a_shrunk_photo_would_not():
+    times = iter([0.0, 1.0, 1.0])
+    intake = PhotoIntake(shrink=True, now=lambda: next(times))
+    intake.learn(make_status(limits=replace(LIMITS, max_photo_bytes=400_000)))
+    large = bytes(500_000)
+
+    assert not intake.needs_status(large)
+    assert intake.needs_status(large, shrink=False)
+
+
 def test_the_server_is_asked_for_its_needs_by_the_first_large_photo_and_again_after_a_while():
     times = count(step=LEARN_AGAIN_S / 2)
     intake = PhotoIntake(shrink=True, now=lambda: next(times))

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import threading
 import time
 from contextlib import aclosing, closing
 from io import BytesIO
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.client.waiting import wait_until
+from tests.client.waiting import WAIT_S, wait_until
 
 from beedex.client import (
     AsyncClient,
@@ -194,22 +195,18 @@ def test_async_photos_may_come_one_by_one(address, photos):
     asyncio.run(scenario())
 
 
-def test_the_event_loop_is_free_while_photos_are_on_their_way(address, photos):
+def test_a_photo_whose_file_keeps_its_reader_waiting_keeps_nobody_else_waiting(address, photos):
     async def scenario():
+        let_go = threading.Event()
+
+        class SlowFile(BytesIO):
+            def read(self, _size=-1):
+                assert let_go.wait(WAIT_S), "the event loop stood still"
+                return photos[0].read_bytes()
+
         async with AsyncClient(address) as client:
-            ticks = 0
-
-            async def tick():
-                nonlocal ticks
-                while True:
-                    await asyncio.sleep(0)
-                    ticks += 1
-
-            ticking = asyncio.create_task(tick())
-            outcomes = [outcome async for outcome in client.embed_many(photos)]
-            ticking.cancel()
-            assert len(outcomes) == len(photos)
-            assert ticks > len(photos)
+            asyncio.get_running_loop().call_later(0.05, let_go.set)
+            assert [outcome.error async for outcome in client.embed_many([SlowFile()])] == [None]
 
     asyncio.run(scenario())
 

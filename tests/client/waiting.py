@@ -18,7 +18,7 @@ def list_threads():
     return {thread for thread in threading.enumerate() if thread.name.startswith("beedex-")}
 
 
-async def settle(before):
+async def settle(before, *, within_s=WAIT_S):
     """Return the tasks beyond those of *before* that don't end."""
     tasks = asyncio.all_tasks() - before
-    return (await asyncio.wait(tasks, timeout=WAIT_S))[1] if tasks else set()
+    return (await asyncio.wait(tasks, timeout=within_s))[1] if tasks else set()

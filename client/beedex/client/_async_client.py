@@ -209,16 +209,18 @@ class AsyncClient(Face[AsyncConnection]):
     async def _run(self, call: "Call[Request, Reply, Result]", timeout_s: float | None, *, retry: bool) -> Result:
         return await self._make(call, self._connection.start(timeout_s), retry=retry)
 
-    async def _make(self, call: "Call[Request, Reply, Result]", deadline: Deadline, *, retry: bool = True) -> Result:
-        photos = [await self._pack(photo, deadline, shrink=call.shrink) for photo in call.photos]
+    async def _make(self, call: "Call[Request, Reply, Result]", deadline: Deadline, *, retry: bool) -> Result:
+        photos = [await self._pack(photo, deadline, shrink=call.shrink, retry=retry) for photo in call.photos]
         reply, request_id = await self._connection.call(call.method, call.build(photos), deadline, retry=retry)
         return call.parse(reply, request_id=request_id)
 
-    async def _pack(self, photo: "PhotoSource", deadline: Deadline, *, shrink: bool = True) -> bytes:
+    async def _pack(
+        self, photo: "PhotoSource", deadline: Deadline, *, shrink: bool = True, retry: bool = True
+    ) -> bytes:
         # Reading a photo's file may block, and shrinking it takes a while.
-        opened = await asyncio.to_thread(open_photo, photo)
-        if self._intake.needs_status(opened):
-            self._intake.learn(await self._make(self._calls.status(), deadline))
+        opened = photo if isinstance(photo, bytes) else await asyncio.to_thread(open_photo, photo)
+        if self._intake.needs_status(opened, shrink=shrink):
+            self._intake.learn(await self._make(self._calls.status(), deadline, retry=retry))
         if self._intake.is_quick(opened):
             return self._intake.pack(opened, shrink=shrink)
         return await asyncio.to_thread(self._intake.pack, opened, shrink=shrink)

@@ -277,15 +277,15 @@ class Client(Face[Connection]):
     def _run(self, call: "Call[Request, Reply, Result]", timeout_s: float | None, *, retry: bool) -> Result:
         return self._make(call, self._connection.start(timeout_s), retry=retry)
 
-    def _make(self, call: "Call[Request, Reply, Result]", deadline: Deadline, *, retry: bool = True) -> Result:
-        photos = [self._pack(photo, deadline, shrink=call.shrink) for photo in call.photos]
+    def _make(self, call: "Call[Request, Reply, Result]", deadline: Deadline, *, retry: bool) -> Result:
+        photos = [self._pack(photo, deadline, shrink=call.shrink, retry=retry) for photo in call.photos]
         reply, request_id = self._connection.call(call.method, call.build(photos), deadline, retry=retry)
         return call.parse(reply, request_id=request_id)
 
-    def _pack(self, photo: "PhotoSource", deadline: Deadline, *, shrink: bool = True) -> bytes:
+    def _pack(self, photo: "PhotoSource", deadline: Deadline, *, shrink: bool = True, retry: bool = True) -> bytes:
         opened = open_photo(photo)
-        if self._intake.needs_status(opened):
-            self._intake.learn(self._make(self._calls.status(), deadline))
+        if self._intake.needs_status(opened, shrink=shrink):
+            self._intake.learn(self._make(self._calls.status(), deadline, retry=retry))
         return self._intake.pack(opened, shrink=shrink)
 
     def _relay(

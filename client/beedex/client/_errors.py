@@ -54,10 +54,10 @@ class ClientError(Exception):
     """A call to a beedex server failed.
 
     Attributes:
-        code: the status code; None when nothing was sent.
+        code: the status code; None when the server told none.
         reason: an UPPER_SNAKE name of what happened, such as NOT_A_PHOTO; empty when the server gave none.
         retry_after_s: after how many seconds the server suggests another attempt; None when it suggests none.
-        request_id: the call's name in the server's log; empty when nothing was sent.
+        request_id: the call's name in the server's log; empty when it has none there, or several.
         details: the values that the message mentions, by name.
     """
 

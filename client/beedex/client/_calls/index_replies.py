@@ -85,7 +85,8 @@ def parse_news(reply: index_pb2.RebuildResponse, /, *, request_id: str = "") -> 
         case "summary":
             return _parse_summary(reply, request_id)
     raise UnsupportedError(
-        "the server's news of the build are none this client knows: expected progress or summary; update beedex"
+        "the server's news of the build are none this client knows: expected progress or summary; update beedex",
+        request_id=request_id,
     )
 
 

@@ -56,7 +56,8 @@ def parse_identification(
     if verdict is None:
         raise UnsupportedError(
             f"the server's verdict is not one this client knows: expected {', '.join(Verdict)}, "
-            f"received number {reply.verdict}; update beedex"
+            f"received number {reply.verdict}; update beedex",
+            request_id=request_id,
         )
     answer = Identification(
         verdict=verdict,

@@ -4,7 +4,10 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-__all__ = ["Deadline"]
+__all__ = ["MOST_TIMEOUT_S", "Deadline"]
+
+# Thirty years. gRPC takes what overflows its clock for a deadline that has passed.
+MOST_TIMEOUT_S = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +24,11 @@ class Deadline:
 
     @classmethod
     def after(cls, timeout_s: float) -> Self:
-        """Return the deadline *timeout_s* seconds from now; ValueError unless that is above 0."""
-        if not timeout_s > 0:
-            raise ValueError(f"timeout_s must be above 0 seconds, received timeout_s={timeout_s}")
+        """Return the deadline *timeout_s* seconds from now; ValueError unless above 0 and at most `MOST_TIMEOUT_S`."""
+        if not 0 < timeout_s <= MOST_TIMEOUT_S:
+            raise ValueError(
+                f"timeout_s must be above 0 and at most {MOST_TIMEOUT_S:g} seconds, received timeout_s={timeout_s}"
+            )
         return cls(timeout_s, time.monotonic() + timeout_s)
 
     def remaining_s(self) -> float:

@@ -46,15 +46,20 @@ class PhotoIntake:
         # One reference, so that threads see either all of what was learned or nothing.
         self._learned: tuple[float, Status] | None = None
 
-    def needs_status(self, photo: "bytes | Pixels") -> bool:
-        """Tell whether the server's status is to be learned before *photo* is packed."""
+    def needs_status(self, photo: "bytes | Pixels", *, shrink: bool = True) -> bool:
+        """Tell whether the server's status is to be learned before *photo* is packed, with the same *shrink*."""
         learned = self._learned
         is_fresh = learned is not None and self._now() - learned[0] < LEARN_AGAIN_S
-        if self._will_shrink(photo):
+        if shrink and self._will_shrink(photo):
             return not is_fresh
+        if learned is None:
+            return count_bytes(photo) > ASSUMED_PHOTO_LIMIT_BYTES
+        # Pixels become a file first, which is smaller; `pack` looks at it.
+        if is_fresh and not isinstance(photo, bytes):
+            return False
         # Of a limit that is in the way the server is asked once more: it may have been raised.
-        limit_bytes = learned[1].limits.max_photo_bytes if learned and is_fresh else ASSUMED_PHOTO_LIMIT_BYTES
-        return count_bytes(photo) > limit_bytes
+        told_bytes = learned[1].limits.max_photo_bytes
+        return count_bytes(photo) > (told_bytes if is_fresh else min(told_bytes, ASSUMED_PHOTO_LIMIT_BYTES))
 
     def is_quick(self, photo: "bytes | Pixels") -> bool:
         """Tell whether there is nothing to compute to pack *photo*."""

@@ -92,10 +92,12 @@ class _Haul(Generic[Item, Reply, Result]):
 
     async def stop(self) -> None:
         """End the tasks and the stream."""
-        if self._relay.is_answered and self._tasks:
-            self._notify()
-            await asyncio.wait(self._tasks, timeout=END_S)
-        await _end(*self._tasks)
+        try:
+            if self._relay.is_answered and self._tasks:
+                self._notify()
+                await asyncio.wait(self._tasks, timeout=END_S)
+        finally:
+            await _end(*self._tasks)
 
     async def _feed(self) -> None:
         failure: BaseException | None = None

@@ -20,13 +20,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import grpc
 from google.protobuf.message import Message
 
 from beedex.client._connections.failures import translate_status
 from beedex.client._errors import BusyError, ClientError, DeadlineError, UnavailableError
 from beedex.client._relays.places import Place, Terms
+from beedex.client._relays.streaks import USED_UP, Streak, is_passing
 from beedex.client._results.outcomes import Outcome
-from beedex.client._streaks import USED_UP, Streak, is_passing
 
 if TYPE_CHECKING:
     from beedex.client._calls.calls import StreamCall
@@ -160,7 +161,9 @@ class Relay(Generic[Item, Reply, Result]):
         """Take note that the open stream has ended, with what error."""
         self.has_stream = False
         if error is None:
-            error = UnavailableError("the server ended the stream before it had answered every photo")
+            error = UnavailableError(
+                "the server ended the stream before it had answered every photo", code=grpc.StatusCode.UNAVAILABLE
+            )
         unanswered = [place for place in self._places.values() if place.outcome is None]
         for place in unanswered:
             # A server that gives a reason has answered all that it had read.
@@ -190,7 +193,12 @@ class Relay(Generic[Item, Reply, Result]):
             if self._streak.last is not None and self._streak.since <= place.expires_at - timeout_s:
                 self._conclude(self._streak.last)
             else:
-                place.settle(error=DeadlineError(f"no answer within {timeout_s:g} s; give it more time with timeout_s"))
+                place.settle(
+                    error=DeadlineError(
+                        f"no answer within {timeout_s:g} s; give it more time with timeout_s",
+                        code=grpc.StatusCode.DEADLINE_EXCEEDED,
+                    )
+                )
 
     def wait_s(self) -> float | None:
         """Return for how long nothing changes by itself, in seconds; None for ever."""

@@ -1,6 +1,5 @@
 """Answering one photo after the other, in their order: shown at once to people, or as one JSON document at the end."""
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
@@ -11,7 +10,7 @@ import typer
 from beedex.client import AccessError, ClientError, UnavailableError, UnsupportedError
 from beedex.client._results.outcomes import Outcome
 from beedex.client.command.documents import describe_identification, describe_neighbors
-from beedex.client.command.illustration import Illustrator, choose_protocol
+from beedex.client.command.illustration import Illustrator, open_illustrator
 from beedex.client.command.lines import print_error, print_json, say
 from beedex.client.command.photolist import NamedPhoto
 from beedex.client.command.printing import head_identification, open_console, tabulate_neighbors
@@ -116,7 +115,7 @@ def identify_listed(
     """Identify the photos over one stream."""
     console = open_console()
     with connection.open() as client:
-        illustrator = _illustrate(client, console, pictures, len(photos))
+        illustrator = open_illustrator(client, console, pictures, photos=len(photos))
         sheet: AnswerSheet[Identification] = AnswerSheet(
             photos,
             describe=describe_identification,
@@ -124,7 +123,6 @@ def identify_listed(
         )
         with closing(client.identify_many([photo.source for photo in photos], k=k)) as outcomes:
             sheet.fill(outcomes)
-        illustrator.explain()
 
 
 def list_neighbors(
@@ -133,7 +131,7 @@ def list_neighbors(
     """Look up the neighbors of one photo after the other."""
     console = open_console()
     with connection.open() as client:
-        illustrator = _illustrate(client, console, pictures, len(photos))
+        illustrator = open_illustrator(client, console, pictures, photos=len(photos))
 
         def show(photo: NamedPhoto, answer: "Neighbors") -> None:
             console.print(photo.name, style="bold", markup=False)
@@ -142,7 +140,6 @@ def list_neighbors(
 
         sheet: AnswerSheet[Neighbors] = AnswerSheet(photos, describe=describe_neighbors, show=None if as_json else show)
         sheet.fill(_ask_neighbors(client, photos, k))
-        illustrator.explain()
 
 
 def show_identification(
@@ -153,11 +150,6 @@ def show_identification(
     console.print(tabulate_neighbors(answer.neighbors, width=console.width))
     illustrator.show(photo, answer.neighbors)
     console.print()
-
-
-def _illustrate(client: "Client", console: "Console", pictures: "PictureProtocol", photos: int) -> Illustrator:
-    protocol = choose_protocol(pictures, os.environ, is_terminal=console.is_terminal, photos=photos)
-    return Illustrator(client, console, protocol, is_wanted=pictures is protocol)
 
 
 def _ask_neighbors(client: "Client", photos: Sequence[NamedPhoto], k: int) -> "Iterator[Outcome[Neighbors]]":

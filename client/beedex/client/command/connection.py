@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from beedex.client._connections.deadline import MOST_TIMEOUT_S
+
 if TYPE_CHECKING:
     from beedex.client import Client
 
@@ -95,8 +97,8 @@ def _refuse_secret(secret: str | None) -> None:
 
 
 def _require_positive(seconds: float) -> float:
-    if not seconds > 0:
-        raise typer.BadParameter(f"expected seconds above 0, received {seconds:g}")
+    if not 0 < seconds <= MOST_TIMEOUT_S:
+        raise typer.BadParameter(f"expected seconds above 0 and at most {MOST_TIMEOUT_S:g}, received {seconds:g}")
     return seconds
 
 

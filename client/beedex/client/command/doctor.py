@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from beedex.client.command.connection import Connection
-from beedex.client.parts import load_parts
+from beedex.client.parts import describe_faults, load_parts
 from beedex.client.pictures.choice import detect_protocol
 
 __all__ = ["LIBRARIES", "examine", "examine_extras", "examine_library", "examine_terminal"]
@@ -63,7 +63,7 @@ def examine(connection: Connection, *, is_server_named: bool) -> dict[str, Any]:
     weights = _attempt("the weights", lambda: examine_weights(os.environ), faults)
     server = examine_server(connection)
     faults += [f"{library['name']} can't be imported: {library['fault']}" for library in libraries if library["fault"]]
-    faults += [f"the part {part.extra!r} can't be loaded: {part.fault}" for part in parts if part.fault]
+    faults += describe_faults(parts)
     if server["error"] and is_server_named:
         faults.append(server["error"])
     return {

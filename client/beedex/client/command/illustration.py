@@ -1,5 +1,6 @@
 """The pictures beside an answer: the query's own, and those of its neighbors from the server's gallery."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from beedex.client import Client, Neighbor
 
-__all__ = ["MOST_ILLUSTRATED", "Illustrator", "choose_protocol"]
+__all__ = ["MOST_ILLUSTRATED", "Illustrator", "choose_protocol", "open_illustrator"]
 
 # Of more photos than this, pictures are shown on request only: each is a call, and nobody looks at hundreds.
 MOST_ILLUSTRATED = 12
@@ -28,6 +29,12 @@ def choose_protocol(
     if photos > MOST_ILLUSTRATED:
         return PictureProtocol.NONE
     return detect_protocol(environment, is_terminal=is_terminal)
+
+
+def open_illustrator(client: "Client", console: "Console", wanted: PictureProtocol, *, photos: int) -> "Illustrator":
+    """Return what shows the pictures of answers about so many *photos*, as `choose_protocol` says for this terminal."""
+    protocol = choose_protocol(wanted, os.environ, is_terminal=console.is_terminal, photos=photos)
+    return Illustrator(client, console, protocol, is_wanted=wanted is protocol)
 
 
 class Illustrator:
@@ -50,7 +57,7 @@ class Illustrator:
     def show(self, photo: NamedPhoto, neighbors: "Sequence[Neighbor]") -> None:
         """Show the photo and its neighbors side by side, as many as fit.
 
-        What can't be shown is left out.
+        What can't be shown is left out; why, is said once, if pictures were asked for.
         """
         if self._protocol is PictureProtocol.NONE or self._fault:
             return
@@ -60,11 +67,8 @@ class Illustrator:
         found = [Picture(self._fetch(neighbor), f"{neighbor.similarity:.2f} {neighbor.family}") for neighbor in shown]
         if not show_strip(self._console, [Picture(_read(photo), "query"), *found], self._protocol):
             self._fault = _find_fault(self._protocol, self._console)
-
-    def explain(self) -> None:
-        """Say why there were no pictures, if they were asked for."""
-        if self._fault and self._is_wanted:
-            say(self._fault)
+            if self._is_wanted:
+                say(self._fault)
 
     def _fetch(self, neighbor: "Neighbor") -> bytes | None:
         from beedex.client import ClientError  # noqa: PLC0415 - loads gRPC
@@ -95,6 +99,6 @@ def _find_fault(protocol: PictureProtocol, console: "Console") -> str:
         return (
             f"pictures by {protocol} are decoded here: expected Pillow; install it with: pip install 'beedex[photos]'"
         )
-    if protocol is PictureProtocol.BLOCKS and console.color_system is None:
+    if protocol is PictureProtocol.BLOCKS and (console.color_system is None or console.no_color):
         return "pictures by blocks need colours: expected a terminal that has them, or FORCE_COLOR=1"
     return "no pictures: the terminal is too low for them, or neither the photos nor their neighbors can be had"

@@ -9,6 +9,7 @@ __all__ = ["print_error", "print_json", "say", "word_for_shell"]
 # The errors of the client tell a program the way out; at the command line it has another name.
 WORDS_FOR_SHELL: Mapping[str, str] = {
     "pass tls=Tls()": "give --tls",
+    "with tls=Tls(ca=FILE)": "with --tls-ca FILE",
     "allow_insecure_token=True": "--insecure",
     "pass a token= that it knows": "give --token-file FILE, or the variable BEEDEX_TOKEN, with a token that it knows",
     "with timeout_s": "with --timeout",

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,12 +18,18 @@ class OutputError(Exception):
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file beside *path* and put it in its place.
+    """Write a file beside *path* and put it in its place; into a pipe or device it is written as it is.
 
     Raises:
         OutputError: it can't be written; what was there before still is.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            # Some that write ask for their place in the file, which a pipe doesn't know.
+            content = BytesIO()
+            write(content)
+            path.write_bytes(content.getvalue())
+            return
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "wb") as file:

@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from beedex.client.command.connection import Connection, connected
 from beedex.client.pictures.choice import PictureProtocol
+
+if TYPE_CHECKING:
+    from beedex.client.command.photolist import NamedPhoto
 
 __all__ = ["add_photo_commands"]
 
@@ -60,7 +63,6 @@ def identify_photos(
     JSON Lines, one document a line, and Ctrl-C, the only end, gives exit code 0.
     """
     from beedex.client.command.answers import identify_listed
-    from beedex.client.command.photolist import list_photos
     from beedex.client.command.watching import identify_arrivals
 
     if watch is not None:
@@ -72,7 +74,7 @@ def identify_photos(
         raise typer.BadParameter("--existing goes with --watch DIR")
     if not photos:
         raise typer.BadParameter("expected PHOTO (a file, a folder, a pattern or -) or --watch DIR, received neither")
-    identify_listed(list_photos(photos, sys.stdin.buffer), connection, k=k, pictures=pictures, as_json=as_json)
+    identify_listed(_list_photos(photos), connection, k=k, pictures=pictures, as_json=as_json)
 
 
 def find_neighbors(
@@ -88,9 +90,8 @@ def find_neighbors(
     A photo that fails doesn't keep the others from being answered.
     """
     from beedex.client.command.answers import list_neighbors
-    from beedex.client.command.photolist import list_photos
 
-    list_neighbors(list_photos(photos, sys.stdin.buffer), connection, k=k, pictures=pictures, as_json=as_json)
+    list_neighbors(_list_photos(photos), connection, k=k, pictures=pictures, as_json=as_json)
 
 
 def embed_photos(
@@ -104,7 +105,13 @@ def embed_photos(
 
     Nothing is written unless every photo can be embedded.
     """
-    from beedex.client.command.photolist import list_photos
     from beedex.client.command.vectorfile import embed_listed
 
-    embed_listed(list_photos(photos, sys.stdin.buffer), out, connection, as_json=as_json)
+    embed_listed(_list_photos(photos), out, connection, as_json=as_json)
+
+
+def _list_photos(words: list[str]) -> "list[NamedPhoto]":
+    from beedex.client.command.photolist import list_photos
+
+    # Python has no stdin where the shell closed it.
+    return list_photos(words, None if sys.stdin is None else sys.stdin.buffer)

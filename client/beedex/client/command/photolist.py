@@ -32,8 +32,10 @@ class NamedPhoto:
     source: str | bytes
 
 
-def list_photos(words: Iterable[str], stdin: BinaryIO) -> list[NamedPhoto]:
+def list_photos(words: Iterable[str], stdin: BinaryIO | None) -> list[NamedPhoto]:
     """Return the photos that *words* mean: in their order, those of a folder or a pattern by name, each once.
+
+    *stdin* is None where it was closed.
 
     A file that isn't there is returned as well: it fails by itself, as one that can't be read does.
 
@@ -62,7 +64,9 @@ def is_photo_name(name: str) -> bool:
     return name.lower().endswith(PHOTO_SUFFIXES) and not name.startswith(".")
 
 
-def _read_stdin(stdin: BinaryIO) -> bytes:
+def _read_stdin(stdin: BinaryIO | None) -> bytes:
+    if stdin is None:
+        raise NoPhotoError("`-` takes a photo from stdin: expected a file or a pipe, received a closed stdin")
     if stdin.isatty():
         raise NoPhotoError("`-` takes a photo from stdin: expected a file or a pipe, received a terminal")
     content = stdin.read()
@@ -72,14 +76,15 @@ def _read_stdin(stdin: BinaryIO) -> bytes:
 
 
 def _expand(word: str) -> list[str]:
-    path = Path(word)
-    if path.is_dir():
+    # Where a name is too long, or beneath a folder that can't be entered, Path's methods raise: these say no.
+    is_dir, exists = os.path.isdir, os.path.exists
+    if is_dir(word):
         return _require_photos(_walk(word), f"the folder {word}")
-    if path.exists() or not glob.has_magic(word):
+    if exists(word) or not glob.has_magic(word):
         return [word]
     found: list[str] = []
     for match in sorted(glob.glob(word, recursive=True)):  # noqa: PTH207 - Path.glob takes no absolute pattern
-        found.extend(_walk(match) if Path(match).is_dir() else [match] if is_photo_name(Path(match).name) else [])
+        found.extend(_walk(match) if is_dir(match) else [match] if is_photo_name(Path(match).name) else [])
     return _require_photos(found, f"the pattern {word}")
 
 

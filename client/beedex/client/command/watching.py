@@ -1,6 +1,5 @@
 """Identifying photos as they arrive, for as long as the command runs."""
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +10,7 @@ from beedex.client import BusyError, ClientError, UnavailableError
 from beedex.client.command.answers import FATAL, show_identification
 from beedex.client.command.arrivals import DEFAULT_SETTLE_S, Arrivals
 from beedex.client.command.documents import describe_identification
-from beedex.client.command.illustration import Illustrator, choose_protocol
+from beedex.client.command.illustration import open_illustrator
 from beedex.client.command.lines import print_error, print_json, say
 from beedex.client.command.photolist import NamedPhoto
 from beedex.client.command.printing import open_console
@@ -94,8 +93,7 @@ def identify_arrivals(
     console = open_console()
     say(f"watching {folder}; Ctrl-C ends it")
     with connection.open() as client, suppress(KeyboardInterrupt):
-        protocol = choose_protocol(pictures, os.environ, is_terminal=console.is_terminal, photos=1)
-        illustrator = Illustrator(client, console, protocol, is_wanted=pictures is protocol)
+        illustrator = open_illustrator(client, console, pictures, photos=1)
 
         def answer(path: Path) -> None:
             photo = NamedPhoto(str(path), str(path))

@@ -66,7 +66,7 @@ def show_strip(console: "Console", pictures: Sequence[Picture], protocol: Pictur
 
 
 def _print_blocks(console: "Console", pictures: Sequence[Picture]) -> bool:
-    if console.color_system is None:
+    if console.color_system is None or console.no_color:
         return False
     drawn = [_draw_blocks(picture.content) for picture in pictures]
     if not any(drawn):
