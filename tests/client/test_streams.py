@@ -200,7 +200,7 @@ def test_a_photo_whose_file_keeps_its_reader_waiting_keeps_nobody_else_waiting(a
         let_go = threading.Event()
 
         class SlowFile(BytesIO):
-            def read(self, _size=-1):
+            def read(self, _size: int | None = -1):
                 assert let_go.wait(WAIT_S), "the event loop stood still"
                 return photos[0].read_bytes()
 
