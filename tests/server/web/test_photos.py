@@ -1,6 +1,7 @@
 """Photos over HTTP: the file as it is, thumbnails, and what browsers keep of both."""
 
 import asyncio
+import gc
 import hashlib
 import io
 
@@ -9,7 +10,9 @@ import pytest
 from PIL import Image
 from tests.server.scenarios import run
 
+from beedex.server.errors import LaneFullError, PhotoNotAvailableError
 from beedex.server.photofiles import PhotoFiles
+from beedex.server.web.pool import MOST_WAITING
 from beedex.server.web.thumbnails import Thumbnails
 
 
@@ -106,3 +109,47 @@ def test_a_server_that_keeps_no_thumbnails_makes_each_anew(tiny_searcher, server
         photos.close()
 
     run(scenario)
+
+
+async def leave(thumbnails, entry, sides):
+    """Ask for thumbnails and go before they are there."""
+    callers = [asyncio.create_task(thumbnails.get(entry, side)) for side in sides]
+    # The first turn begins the callers, the second what they wait for.
+    for _ in range(2):
+        await asyncio.sleep(0)
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+
+
+def test_thumbnails_that_nobody_waits_for_any_more_still_stand_in_the_line(tiny_searcher, server_config):
+    entry = tiny_searcher.view.read(tiny_searcher.view.list_ids())[0]
+    sides = range(16, 16 + 2 * MOST_WAITING)
+
+    async def scenario():
+        photos, thumbnails = make_thumbnails(server_config, 0)
+        await leave(thumbnails, entry, sides[:MOST_WAITING])
+        others = (thumbnails.get(entry, side) for side in sides[MOST_WAITING:])
+        came = await asyncio.gather(*others, return_exceptions=True)
+        assert any(isinstance(one, LaneFullError) for one in came)
+        photos.close()
+
+    run(scenario)
+
+
+def test_a_photo_that_nobody_waits_for_any_more_may_be_missing(tiny_searcher, server_config, tmp_path):
+    entry = tiny_searcher.view.read(tiny_searcher.view.list_ids())[0]
+    complaints = []
+
+    async def scenario():
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        config = server_config.model_copy(update={"gallery_dir": tmp_path, "index_dir": tmp_path})
+        photos, thumbnails = make_thumbnails(config, 0)
+        await leave(thumbnails, entry, [64])
+        with pytest.raises(PhotoNotAvailableError):
+            await thumbnails.get(entry, 65)
+        gc.collect()
+        photos.close()
+
+    run(scenario)
+    assert not complaints

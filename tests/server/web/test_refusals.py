@@ -1,15 +1,22 @@
 """Each way of being refused over HTTP: the status, and the same words as over gRPC."""
 
+import asyncio
 import io
 import json
+import sys
 
 import grpc
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.datastructures import Headers
+from tests.server.scenarios import run
 
 from beedex.server.calls.status import CODE_BY_ERROR
+from beedex.server.errors import InvalidRequestError
 from beedex.server.web.headers import PROTECTION
+from beedex.server.web.intake import Intake
+from beedex.server.web.sources import read_source
 from beedex.server.web.wording import STATUS_BY_CODE, STATUS_BY_REASON, choose_status
 
 JPEG = {"Content-Type": "image/jpeg"}
@@ -91,6 +98,36 @@ def test_a_form_without_its_one_photo_is_refused(http, body):
     reply = http.post("/v1/identify", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
 
     assert refusal(reply)[:3] == (400, "INVALID_ARGUMENT", "MALFORMED_FORM")
+
+
+def count_calls_of_parsing(body):
+    """How many Python functions run until a form is refused."""
+    calls = []
+
+    coming = [body]
+
+    async def receive():
+        if not coming:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": coming.pop(), "more_body": False}
+
+    async def refuse():
+        intake = Intake(Headers({"content-length": str(len(body))}), receive, within_s=9)
+        sys.setprofile(lambda _frame, event, _argument: calls.append(event) if event == "call" else None)
+        try:
+            await read_source(intake, "multipart/form-data; boundary=b", most_bytes=len(body))
+        finally:
+            sys.setprofile(None)
+
+    with pytest.raises(InvalidRequestError, match="more than one part"):
+        run(refuse)
+    return len(calls)
+
+
+def test_a_form_of_many_parts_is_refused_at_the_second():
+    part = b"--b\r\n\r\n\r\n"
+
+    assert count_calls_of_parsing(part * 10_000) < 1000
 
 
 def test_a_form_without_a_boundary_is_refused(http):

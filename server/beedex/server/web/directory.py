@@ -35,14 +35,25 @@ class OncePerSearcher(Generic[Result]):
         self._working: asyncio.Task[Result] | None = None
 
     async def get(self, searcher: Searcher) -> Result:
-        """Return what *searcher* comes to; all who ask meanwhile wait for the same work."""
+        """Return what *searcher* comes to; all who ask meanwhile wait for the same work.
+
+        One work at a time: each that is under way holds a searcher, and so a whole snapshot.
+        """
+        while self._working is not None and not self._working.done() and not self._is_of(searcher):
+            await asyncio.wait({self._working})
         working = self._working
-        is_other = self._of is None or self._of() is not searcher
-        if working is None or is_other or (working.done() and (working.cancelled() or working.exception())):
+        if working is None or not self._is_of(searcher) or _has_failed(working):
             working = asyncio.create_task(self._thread.run(partial(self._work_out, searcher)))
             # Only what is newest is kept; a request that still has a former searcher gets its own.
             self._of, self._working = weakref.ref(searcher), working
         return await asyncio.shield(working)
+
+    def _is_of(self, searcher: Searcher) -> bool:
+        return self._of is not None and self._of() is searcher
+
+
+def _has_failed(working: asyncio.Task[Result]) -> bool:
+    return working.done() and (working.cancelled() or working.exception() is not None)
 
 
 @dataclass(frozen=True, slots=True)

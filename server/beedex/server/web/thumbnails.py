@@ -44,17 +44,18 @@ class Thumbnails:
         if kept is not None:
             self._kept.move_to_end(key)
             return kept
-        async with self._line.stand():
-            making = self._under_way.get(key)
-            if making is None:
-                making = asyncio.create_task(self._make(key, entry))
-                self._under_way[key] = making
-            # It goes on if this caller leaves: others may wait for it, and it is kept.
-            return await asyncio.shield(making)
+        making = self._under_way.get(key)
+        if making is None:
+            making = asyncio.create_task(self._make(key, entry))
+            making.add_done_callback(_take_note)
+            self._under_way[key] = making
+        # It goes on if this caller leaves: others may wait for it, and it is kept.
+        return await asyncio.shield(making)
 
     async def _make(self, key: Key, entry: Entry) -> bytes:
         try:
-            async with self._photos.show(entry, max_side_px=key[1]) as shown:
+            # The work stands in the line, not the callers, who may leave it behind.
+            async with self._line.stand(), self._photos.show(entry, max_side_px=key[1]) as shown:
                 data = b"".join([chunk async for chunk in shown.chunks])
         finally:
             del self._under_way[key]
@@ -64,3 +65,9 @@ class Thumbnails:
         while self._size_bytes > self._most_bytes:
             self._size_bytes -= len(self._kept.popitem(last=False)[1])
         return data
+
+
+def _take_note(made: asyncio.Task[bytes]) -> None:
+    # Whoever waits is told; where nobody does any more, asyncio would log that nobody was.
+    if not made.cancelled():
+        made.exception()
