@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -123,7 +123,7 @@ class Engine:
     async def fetch_entry(self, entry_id: str, *, field: str) -> Entry:
         """Return what is known of an entry; raises as `fetch_vector`."""
         with refuse_unknown_entry(entry_id, field=field, snapshot=self.snapshot_version):
-            return await self._search(partial(self.searcher.view.entry, entry_id), k=1)
+            return await self._look_up(partial(self.searcher.view.entry, entry_id), k=1)
 
     async def find_neighbors(
         self, vector: NDArray[np.float32], k: int, *, exclude: str | None, families: frozenset[str] | None = None
@@ -151,19 +151,37 @@ class Engine:
         wanted = max(k, EVIDENCE_NEIGHBORS)
         return await self._search(question, k=wanted)
 
-    async def place(self, vector: NDArray[np.float32]) -> tuple[float, float] | None:
-        """Return where a (D,) unit vector falls on the snapshot's map; None if it has none."""
-        return await self._search(partial(self.searcher.view.place, vector), k=PLACING_NEIGHBORS)
+    async def place(
+        self, vector: NDArray[np.float32], *, near: Sequence[tuple[int, float]]
+    ) -> tuple[float, float] | None:
+        """Return where a (D,) unit vector falls on the snapshot's map; None if it has none.
+
+        Args:
+            vector: the query.
+            near: the ids and cosines of its nearest entries, as a search found them, at least `PLACING_NEIGHBORS`; of
+                an entry, itself at 1.
+        """
+        view = self.searcher.view
+        if view.changes:
+            # What changes hide, and no search finds any more, still says where its likes lie.
+            return await self._search(partial(view.place, vector), k=PLACING_NEIGHBORS)
+        if view.snapshot.map is None or not near:
+            return None
+        ids, similarities = zip(*near[:PLACING_NEIGHBORS], strict=True)
+        return view.snapshot.map.place(np.array(ids, np.int64), np.array(similarities, np.float32))
 
     async def _search(self, question: Callable[[], Answer], *, k: int, is_plain: bool = True) -> Answer:
-        """Answer at once where that takes less than handing the question to a thread."""
         began_s = time.monotonic()
         try:
-            if is_plain and is_quick(self.searcher, k):
-                return question()
-            return await asyncio.get_running_loop().run_in_executor(self.search_pool, question)
+            return await self._look_up(question, k=k, is_plain=is_plain)
         finally:
             note_stage(Stage.SEARCH, began_s, time.monotonic())
+
+    async def _look_up(self, question: Callable[[], Answer], *, k: int, is_plain: bool = True) -> Answer:
+        """Answer at once where that takes less than handing the question to a thread."""
+        if is_plain and is_quick(self.searcher, k):
+            return question()
+        return await asyncio.get_running_loop().run_in_executor(self.search_pool, question)
 
     def close(self) -> None:
         """Wait for what is running and free the embedder."""

@@ -174,7 +174,8 @@ async def serve(
     """
     slot, latency = EngineSlot(), RecentLatency()
     methods = METHODS if config.web.listen is None else (*METHODS, *WEB_METHODS)
-    async with open_watch(config.watch, slot, methods, listeners=[latency]) as watch:
+    listeners = [] if config.web.listen is None else [latency]
+    async with open_watch(config.watch, slot, methods, listeners=listeners) as watch:
         if watch.http_address is not None:
             log.info("HTTP at %s tells /livez, /readyz and /metrics", watch.http_address)
             on_http(watch.http_address)

@@ -156,6 +156,25 @@ def test_the_map_has_a_place_for_each_entry_and_for_each_query(http, tiny_search
 
     place = http.post("/v1/identify", json={"vector": tiny_searcher.vector_of(ids[0]).tolist()}).json()["map"]
     np.testing.assert_allclose([place["x"], place["y"]], positions[1][0], atol=1e-3)
+    place = http.post("/v1/identify?k=1", json={"entry_id": ids[1]}).json()["map"]
+    assert [place["x"], place["y"]] == positions[1][1].tolist()
+
+
+def count_searches(http):
+    """How many the metrics know of."""
+    lines = http.get("/metrics").text.splitlines()
+    counts = (line for line in lines if line.startswith('beedex_stage_duration_seconds_count{stage="search"}'))
+    return float(next(counts).split()[-1])
+
+
+def test_one_search_finds_neighbors_family_and_place_of_a_query(http, tiny_searcher, photo):
+    vector = http.post("/v1/embed", content=photo, headers={"Content-Type": "image/jpeg"}).json()["vector"]
+    before = count_searches(http)
+    answer = http.post("/v1/identify?k=1", json={"vector": vector}).json()
+
+    assert count_searches(http) == before + 1
+    assert len(answer["neighbors"]) == 1
+    assert tuple(answer["map"].values()) == pytest.approx(tiny_searcher.view.place(np.array(vector, np.float32)))
 
 
 def test_the_map_is_sent_once_to_whoever_has_it(http):
@@ -174,6 +193,14 @@ def test_status_tells_what_is_served_and_how_long_it_takes(http, tiny_searcher, 
     assert status["load"]["lane_depth"] == 0
     assert status["phase"] == "serving"
     assert {"request", "decode", "inference"} <= set(status["latency"])
+
+
+def test_what_the_page_asks_by_itself_is_not_among_the_times_of_requests(http, ids):
+    http.post("/v1/identify", json={"entry_id": ids[0]})
+    before = http.get("/v1/status").json()["latency"]
+    http.get(f"/v1/photos/{ids[0]}?size=32")
+
+    assert http.get("/v1/status").json()["latency"] == before
 
 
 def test_the_report_tells_what_the_card_says(http, tiny_bundle):

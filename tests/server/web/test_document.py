@@ -43,6 +43,15 @@ def test_the_description_says_the_servers_own_limits(document):
     assert next(one for one in parameters if one["name"] == "k")["schema"]["maximum"] == 1000
 
 
+def test_the_description_promises_304_where_answers_have_a_tag(document):
+    paths = document["paths"].items()
+
+    assert {path for path, verbs in paths if "304" in verbs.get("get", {"responses": {}})["responses"]} == {
+        "/v1/map",
+        "/v1/photos/{entry_id}",
+    }
+
+
 @pytest.fixture(scope="module")
 def described(document, web_url):
     schema = schemathesis.openapi.from_dict(document)

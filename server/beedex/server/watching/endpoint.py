@@ -25,7 +25,14 @@ if TYPE_CHECKING:
     from beedex.server.engine import EngineSlot
     from beedex.server.watching.readiness import Readiness
 
-__all__ = ["EmbeddedServer", "HttpEndpoint", "bind_http", "make_routes"]
+__all__ = [
+    "EmbeddedServer",
+    "HttpEndpoint",
+    "answer_metrics",
+    "bind_http",
+    "describe_readiness",
+    "make_routes",
+]
 
 # Metrics are small and probes smaller; whoever takes longer to read them is cut off.
 MOST_CLOSING_S = 2
@@ -51,8 +58,7 @@ def make_routes(readiness: "Readiness", slot: "EngineSlot", registry: CollectorR
     async def ready(_request: "Request") -> Response:
         engine = slot.engine
         body = {
-            "status": "ready" if readiness.is_serving else "not ready",
-            "phase": readiness.phase.value,
+            **describe_readiness(readiness),
             "fingerprint": engine.fingerprint if engine else None,
             "snapshot": engine.snapshot_version if engine else None,
             "index_problem": readiness.problem or None,
@@ -60,10 +66,7 @@ def make_routes(readiness: "Readiness", slot: "EngineSlot", registry: CollectorR
         return JSONResponse(body, status_code=200 if readiness.is_serving else 503)
 
     async def tell_metrics(request: "Request") -> Response:
-        encode, media_type = choose_encoder(request.headers.get("accept", ""))
-        # In the event loop, where what it reads doesn't change meanwhile. 2000 lines, more than a server comes to, take
-        # 10 ms, for which a thread would keep the loop from running about as long.
-        return Response(encode(registry), media_type=media_type)
+        return answer_metrics(registry, request.headers.get("accept", ""))
 
     return [
         Route("/livez", live),
@@ -71,6 +74,21 @@ def make_routes(readiness: "Readiness", slot: "EngineSlot", registry: CollectorR
         Route("/readyz", ready),
         Route("/metrics", tell_metrics),
     ]
+
+
+def describe_readiness(readiness: "Readiness") -> dict[str, str]:
+    """Return what anybody may know of it."""
+    return {"status": "ready" if readiness.is_serving else "not ready", "phase": readiness.phase.value}
+
+
+def answer_metrics(registry: CollectorRegistry, accepted: str) -> Response:
+    """Return the metrics in a form that the header Accept names, or the oldest one.
+
+    In the event loop, where what it reads doesn't change meanwhile. 2000 lines, more than a server comes to, take
+    10 ms, for which a thread would keep the loop from running about as long.
+    """
+    encode, media_type = choose_encoder(accepted)
+    return Response(encode(registry), media_type=media_type)
 
 
 class HttpEndpoint:

@@ -33,6 +33,9 @@ __all__ = ["WebApplication"]
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+# A request's route and the parameters in its path, or why there is none.
+Found = tuple[WebRoute, dict[str, str]] | Exception
+
 API_PREFIX = "/v1/"
 
 
@@ -64,8 +67,8 @@ class WebApplication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         headers = Headers(scope=scope)
-        find = partial(self._routes.find, scope["method"], scope["path"])
-        route = _find_or_none(find)
+        found = _find(self._routes, scope)
+        route = None if isinstance(found, Exception) else found[0]
         call = Call(
             method=UNKNOWN_METHOD if route is None else route.label,
             identity=identify_call(headers.items()),
@@ -78,9 +81,9 @@ class WebApplication:
         self._traffic.begin_call(call)
         try:
             if route is not None and route.is_probe:
-                await self._exchange(scope, intake, send, call, find)
+                await self._exchange(scope, intake, send, call, found)
             else:
-                await self._attend(scope, intake, send, call, find)
+                await self._attend(scope, intake, send, call, found)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not intake.has_left or task is None:
@@ -89,16 +92,16 @@ class WebApplication:
         finally:
             self._traffic.end_call(call)
 
-    async def _attend(self, scope: Scope, intake: Intake, send: Send, call: Call, find: "Finder") -> None:
+    async def _attend(self, scope: Scope, intake: Intake, send: Send, call: Call, found: Found) -> None:
         attendance = self._traffic.attend(call.method, request_id=call.identity.request_id)
         try:
             with attendance:
-                await self._exchange(scope, intake, send, call, find)
+                await self._exchange(scope, intake, send, call, found)
         finally:
             call.code, call.reason = attendance.work.code, attendance.work.reason
 
-    async def _exchange(self, scope: Scope, intake: Intake, send: Send, call: Call, find: "Finder") -> None:
-        response = await self._respond(scope, intake, call, find)
+    async def _exchange(self, scope: Scope, intake: Intake, send: Send, call: Call, found: Found) -> None:
+        response = await self._respond(scope, intake, call, found)
         await intake.rest()
         protect(response.headers)
         response.headers[REQUEST_ID_KEY] = call.identity.request_id
@@ -111,20 +114,22 @@ class WebApplication:
         response.headers["Connection"] = "close"
         await response(scope, _receive_nothing, partial(_send_before_lingering, intake, send))
 
-    async def _respond(self, scope: Scope, intake: Intake, call: Call, find: "Finder") -> Response:
+    async def _respond(self, scope: Scope, intake: Intake, call: Call, found: Found) -> Response:
         """Return the answer, whatever happens."""
         try:
-            return await self._answer(scope, intake, call, find)
+            return await self._answer(scope, intake, call, found)
         except Exception as error:  # noqa: BLE001 - the caller gets a status, whatever it was
             response = answer_refusal(judge_failure(error, call.method), call.identity.request_id)
             if response.status_code == 405:
                 response.headers["Allow"] = getattr(error, "values", {}).get("allowed", "")
             return response
 
-    async def _answer(self, scope: Scope, intake: Intake, call: Call, find: "Finder") -> Response:
+    async def _answer(self, scope: Scope, intake: Intake, call: Call, found: Found) -> Response:
         headers, query = Headers(scope=scope), QueryParams(scope["query_string"])
         self._hosts.check(headers.get("host", ""))
-        route, parameters = find()
+        if isinstance(found, Exception):
+            raise found
+        route, parameters = found
         if not route.is_probe:
             self._door.check()
         if self._callers is not None and route.needed is not None:
@@ -146,15 +151,11 @@ class WebApplication:
         return await _answer_in_time(route, inquiry, timeout_s)
 
 
-Finder = Callable[[], tuple[WebRoute, dict[str, str]]]
-
-
-def _find_or_none(find: Finder) -> WebRoute | None:
+def _find(routes: WebRoutes, scope: Scope) -> Found:
     try:
-        return find()[0]
-    # Is raised again where it becomes an answer.
-    except Exception:  # noqa: BLE001 - as said
-        return None
+        return routes.find(scope["method"], scope["path"])
+    except Exception as error:  # noqa: BLE001 - is raised where it becomes an answer
+        return error
 
 
 async def _answer_in_time(route: WebRoute, inquiry: Inquiry, timeout_s: float) -> Response:

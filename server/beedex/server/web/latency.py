@@ -22,8 +22,11 @@ class RecentLatency:
         self._times: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=KEPT))
 
     def end_work(self, work: Work) -> None:
-        """Remember a request that was answered from the index, or item."""
-        if not work.snapshot:
+        """Remember a request, or item, that was answered from the index and went through a stage.
+
+        Those without are status, thumbnails and the like, which the page asks for by itself and would count most.
+        """
+        if not work.snapshot or not work.stages:
             return
         self._times[WHOLE].append(work.duration_s)
         for span in work.stages:

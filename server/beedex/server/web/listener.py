@@ -38,7 +38,7 @@ class WebListener:
             has_callers=config.access.tokens is not None or config.tls.client_ca is not None,
             allow_insecure=config.access.allow_insecure,
         )
-        self._socket = bind_http(listen, "--web")
+        self._socket = bind_http(listen, "web.listen")
         host = listen.rpartition(":")[0]
         self.url = f"{'http' if context is None else 'https'}://{host}:{self._socket.getsockname()[1]}"
         self._settings = uvicorn.Config(

@@ -63,13 +63,14 @@ def describe_api(config: ServerConfig) -> Document:
             None,
             [entry_id, size, *common],
             {"image/*": {"schema": BINARY}, "application/octet-stream": {"schema": BINARY}},
+            is_tagged=True,
         ),
         "/v1/suspects": _get(
             f"List the photos whose label may be wrong. {suspects.RULE}",
             "Suspects",
             [_ask("limit", _range(suspects.DEFAULT_LIMIT, suspects.MOST_LIMIT)), *common],
         ),
-        "/v1/map": _get("Tell where the photos are on the map, all at once.", "Map", common),
+        "/v1/map": _get("Tell where the photos are on the map, all at once.", "Map", common, is_tagged=True),
         "/v1/status": _get("Tell what is served, and how busy it is.", "Status", common),
         "/v1/report": _get("Tell how good the embedder is.", "Report", common),
         "/v1/report/page": _get("The same, for people.", None, common, {"text/html": {"schema": {"type": "string"}}}),
@@ -111,15 +112,23 @@ def _answer(content: Document) -> Document:
     return {"200": {"description": "The answer.", "content": content}, **refusals}
 
 
-def _get(summary: str, shape: str | None, parameters: list[Document], content: Document | None = None) -> Document:
+def _get(
+    summary: str,
+    shape: str | None,
+    parameters: list[Document],
+    content: Document | None = None,
+    *,
+    is_tagged: bool = False,
+) -> Document:
+    """Describe what is asked for; what is tagged isn't sent again to who has it."""
     responses = _answer(content or _of(shape or ""))
-    if content is not None or shape == "Map":
+    if is_tagged:
         responses["304"] = {"description": "The caller has it already."}
     return {"get": {"summary": summary, "parameters": parameters, "responses": responses}}
 
 
 def _get_open(summary: str, content: Document, *more: int) -> Document:
-    """Describe what needs no token and refuses nothing."""
+    """Describe what needs no token and refuses only what is no request for it."""
     answers = {str(status): {"description": summary, "content": content} for status in (200, *more)}
     refusal = {"400": {"$ref": "#/components/responses/Refusal"}}
     return {"get": {"summary": summary, "security": [], "responses": {**answers, **refusal}}}

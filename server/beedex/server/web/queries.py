@@ -8,7 +8,9 @@ from PIL import Image
 from starlette.responses import JSONResponse, Response
 
 from beedex.index.embedded import EmbeddedPhoto
+from beedex.index.entries import parse_entry_id
 from beedex.index.errors import PhotoError
+from beedex.index.map import PLACING_NEIGHBORS
 from beedex.index.preprocessing import prepare
 from beedex.index.searcher import Identification
 from beedex.server.calls.queries import choose_families, choose_k
@@ -50,9 +52,13 @@ class Queries:
         """Decide the family of a query."""
         engine, k = self._take_engine(inquiry), self._choose_k(inquiry)
         query, own_entry = await _resolve(engine, await self._read(inquiry), inquiry)
-        answer = await engine.identify(query, k, exclude=own_entry)
-        place = await engine.place(query.vector if isinstance(query, EmbeddedPhoto) else query)
-        body = {**_describe_answer(answer), "map": None if place is None else {"x": place[0], "y": place[1]}}
+        answer = await engine.identify(query, max(k, PLACING_NEIGHBORS), exclude=own_entry)
+        if own_entry is None:
+            near = [(neighbor.entry.id64, neighbor.similarity) for neighbor in answer.neighbors]
+        else:
+            near = [(parse_entry_id(own_entry), 1.0)]
+        place = await engine.place(query.vector if isinstance(query, EmbeddedPhoto) else query, near=near)
+        body = {**_describe_answer(answer, k), "map": None if place is None else {"x": place[0], "y": place[1]}}
         return JSONResponse({**body, **describe_origin(engine, inquiry)})
 
     async def find_neighbors(self, inquiry: Inquiry) -> Response:
@@ -117,7 +123,7 @@ async def _resolve(
             return source.scale(engine), None
 
 
-def _describe_answer(answer: Identification) -> dict[str, Any]:
+def _describe_answer(answer: Identification, k: int) -> dict[str, Any]:
     decision = answer.decision
     return {
         "verdict": decision.verdict.value,
@@ -129,7 +135,7 @@ def _describe_answer(answer: Identification) -> dict[str, Any]:
             {"family": score.family, "probability": score.probability, "similarity": score.similarity}
             for score in decision.families
         ],
-        "neighbors": describe_neighbors(answer.neighbors),
+        "neighbors": describe_neighbors(answer.neighbors[:k]),
     }
 
 

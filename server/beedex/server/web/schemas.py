@@ -148,6 +148,7 @@ SCHEMAS: Schema = {
             "snapshot": ANYTHING,
             "limits": ANYTHING,
             "load": describe_object({"lane_depth": WHOLE, "lane_capacity": WHOLE, "expected_wait_s": NUMBER}),
+            # The first two only just before it serves: as long as there is nothing to tell of, it refuses.
             "phase": {"enum": ["loading", "waiting", "serving", "draining"]},
             "index_problem": {"type": ["string", "null"]},
             "latency": {

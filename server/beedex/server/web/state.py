@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from starlette.responses import JSONResponse, Response
 
 from beedex.server.config import LimitsConfig
@@ -13,6 +12,7 @@ from beedex.server.errors import ResourceNotFoundError
 from beedex.server.services.origin import take_engine
 from beedex.server.services.snapshots import pack_limits
 from beedex.server.services.status import describe_status
+from beedex.server.watching.endpoint import answer_metrics, describe_readiness
 from beedex.server.watching.readiness import Readiness
 from beedex.server.web.headers import REPORT_POLICY
 from beedex.server.web.inquiry import Inquiry
@@ -107,16 +107,11 @@ class State:
     async def tell_ready(self, inquiry: Inquiry) -> Response:
         """Say whether requests are answered, as health over gRPC does."""
         del inquiry
-        body = {
-            "status": "ready" if self._readiness.is_serving else "not ready",
-            "phase": self._readiness.phase.value,
-        }
-        return JSONResponse(body, status_code=200 if self._readiness.is_serving else 503)
+        return JSONResponse(describe_readiness(self._readiness), status_code=200 if self._readiness.is_serving else 503)
 
     async def tell_metrics(self, inquiry: Inquiry) -> Response:
         """Tell the metrics, as the endpoint of its own does."""
-        encode, media_type = choose_encoder(inquiry.headers.get("accept", ""))
-        return Response(encode(self._registry), headers={"Content-Type": media_type})
+        return answer_metrics(self._registry, inquiry.headers.get("accept", ""))
 
 
 def _leave_finite(value: Any) -> Any:  # noqa: ANN401 - whatever the card holds
