@@ -68,3 +68,16 @@ def test_a_mislabel_is_shown_with_what_it_looks_like(visit, http_get, amber_id):
     expect(page.locator(".suspect .card")).to_have_count(3)
     page.locator(".suspect > a").click()
     expect(page.locator(".entry .verdict h1")).to_be_visible()
+
+
+@pytest.mark.parametrize("address", ["nowhere", "constructor", "toString"])
+def test_an_address_of_no_view_leads_to_the_first(visit, address):
+    page = visit(f"#/{address}")
+    expect(page.locator("nav a[aria-current=page]")).to_have_attribute("href", "#/identify")
+    expect(page.locator("body")).to_have_attribute("data-view", "identify")
+
+
+def test_a_family_may_have_the_name_of_what_every_object_has(visit):
+    page = visit()
+    name = "async () => (await import('/core/families.js')).nameFamily('constructor')"
+    assert page.evaluate(name) == "Constructor"

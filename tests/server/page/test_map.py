@@ -32,6 +32,22 @@ INK = """() => {
   return inked;
 }"""
 
+PICTURE = """() => document.querySelector(".surface canvas").toDataURL()"""
+
+CHANGED = """(before) => document.querySelector(".surface canvas").toDataURL() !== before"""
+
+COLOURS = """() => {
+  const canvas = document.querySelector(".surface canvas");
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+  const found = new Set();
+  for (let place = 0; place < data.length; place += 4) {
+    found.add("#" + [0, 1, 2].map((one) => data[place + one].toString(16).padStart(2, "0")).join(""));
+  }
+  return [...found];
+}"""
+
 SETTLE = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
@@ -89,8 +105,12 @@ def test_the_map_is_moved_and_zoomed_by_wheel_drag_and_keys_and_comes_back(page,
     across, down = page.evaluate(SPOT, positions[lonely].tolist())
     tip = page.locator(".tip")
     page.mouse.move(across, down)
+    expect(tip).to_be_visible()
+    page.evaluate(SETTLE)
+    whole = page.evaluate(PICTURE)
     # What is under the wheel stays there.
     page.mouse.wheel(0, -300)
+    page.wait_for_function(CHANGED, arg=whole)
     page.mouse.move(across + 1, down)
     expect(tip).to_be_visible()
     page.mouse.down()
@@ -102,6 +122,14 @@ def test_the_map_is_moved_and_zoomed_by_wheel_drag_and_keys_and_comes_back(page,
     page.get_by_label("All photos").click()
     page.mouse.move(across, down)
     expect(tip).to_be_visible()
+    canvas = page.locator(".surface canvas")
+    canvas.press("0")
+    page.evaluate(SETTLE)
+    whole = page.evaluate(PICTURE)
+    canvas.press("+")
+    page.wait_for_function(CHANGED, arg=whole)
+    canvas.press("0")
+    page.wait_for_function(f"(whole) => !({CHANGED})(whole)", arg=whole)
 
 
 def test_two_fingers_zoom_the_map(page):
@@ -160,6 +188,46 @@ def test_a_photo_that_was_asked_about_is_on_the_map_where_the_server_says(visit,
     assert moved is not None
     assert stage is not None
     assert moved["x"] == pytest.approx(stage["x"] + stage["width"] / 2, abs=2)
+
+
+def test_a_map_that_changed_is_shown_even_if_the_snapshot_has_the_number_that_it_had(visit):
+    page = visit("#/map")
+    canvas = page.locator(".surface canvas")
+    expect(canvas).to_have_attribute("aria-label", re.compile("^Map of 18 photos"))
+
+    def take_one_out(route):
+        reply = route.fetch()
+        body = reply.json()
+        for name, width in (("ids", 8), ("family_index", 4), ("x", 4), ("y", 4)):
+            body[name] = base64.b64encode(base64.b64decode(body[name])[width:]).decode()
+        route.fulfill(response=reply, json=body, headers={**reply.headers, "etag": '"another"'})
+
+    page.route("**/v1/map", take_one_out)
+    page.goto(page.url.replace("#/map", "#/gallery"))
+    expect(page.locator(".tile")).to_have_count(3)
+    page.go_back()
+    expect(canvas).to_have_attribute("aria-label", re.compile("^Map of 17 photos"))
+
+
+def test_a_map_that_stayed_is_not_drawn_anew(page):
+    page.evaluate("() => { document.querySelector('.surface canvas').dataset.before = 'yes'; }")
+    page.goto(page.url.replace("#/map", "#/gallery"))
+    expect(page.locator(".tile")).to_have_count(3)
+    page.go_back()
+    expect(page.locator(".surface canvas")).to_have_attribute("data-before", "yes")
+
+
+def test_a_family_has_one_mark_on_the_map_and_beside_its_name(visit):
+    page = visit()
+    # As after an answer that named a family which the map doesn't have.
+    page.evaluate("async () => (await import('/core/marker.js')).learnFamilies(['aaa'])")
+    page.get_by_role("link", name="Map").click()
+    marks = page.locator(".legend .mark path")
+    expect(marks).to_have_count(3)
+    page.evaluate(SETTLE)
+    legend = {mark.get_attribute("fill") for mark in marks.all()}
+    palette = set(page.evaluate("async () => (await import('/core/marker.js')).LIGHT"))
+    assert palette & set(page.evaluate(COLOURS)) == legend
 
 
 def test_an_index_without_a_map_is_told_with_what_makes_one(visit):

@@ -41,7 +41,9 @@ export function nameFamilies(names) {
 /** @param {string} name */
 function inWords(name) {
   const plain = name.replaceAll("_", " ").trim();
-  return BEES[plain.toLowerCase()] ?? plain;
+  const known = plain.toLowerCase();
+  // A family may be called as anything that every object has, such as "constructor".
+  return Object.hasOwn(BEES, known) ? /** @type {string} */ (BEES[known]) : plain;
 }
 
 /** @param {string} words */

@@ -28,8 +28,3 @@ export function milliseconds(seconds) {
   const ms = seconds * 1000;
   return ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms).toLocaleString("en")} ms`;
 }
-
-/** @param {number} bytes */
-export function megabytes(bytes) {
-  return `${(bytes / 2 ** 20).toFixed(bytes < 10 * 2 ** 20 ? 1 : 0)} MB`;
-}

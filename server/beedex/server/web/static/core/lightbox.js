@@ -23,11 +23,15 @@ export function enlarge(entries, place) {
     stage,
     button("Close", () => dialog.close(), { class: "button close", autofocus: true }),
   );
-  dialog.addEventListener("close", () => dialog.remove());
+  const closed = new AbortController();
+  dialog.addEventListener("close", () => {
+    closed.abort();
+    dialog.remove();
+  });
   dialog.addEventListener("click", (event) => {
     if (event.target === dialog) dialog.close();
   });
-  window.addEventListener("hashchange", () => dialog.close(), { once: true });
+  window.addEventListener("hashchange", () => dialog.close(), { signal: closed.signal });
   document.body.append(dialog);
   show(place);
   dialog.showModal();

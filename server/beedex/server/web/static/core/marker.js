@@ -13,8 +13,8 @@ const SVG = "http://www.w3.org/2000/svg";
 
 /** @typedef {{colour: string, shape: (typeof SHAPES)[number]}} Mark */
 
-/** @type {string[]} */
-let known = [];
+/** Place of each family among all that are known. @type {Map<string, number>} */
+let places = new Map();
 
 /**
  * Learn which families there are, so that each keeps its mark.
@@ -22,7 +22,8 @@ let known = [];
  * @param {string[]} names
  */
 export function learnFamilies(names) {
-  known = [...new Set([...known, ...names])].sort();
+  const known = [...new Set([...places.keys(), ...names])].sort();
+  places = new Map(known.map((name, place) => [name, place]));
 }
 
 /**
@@ -39,9 +40,12 @@ export function chooseMark(place, isDark) {
   };
 }
 
-/** @param {string} family */
-export function markOf(family) {
-  return chooseMark(Math.max(known.indexOf(family), 0), isDark());
+/**
+ * @param {string} family
+ * @param {boolean} [dark] whether the page is
+ */
+export function markOf(family, dark = isDark()) {
+  return chooseMark(places.get(family) ?? 0, dark);
 }
 
 export function isDark() {

@@ -1,6 +1,6 @@
 /** All entries of the map, in flat arrays: ten thousand objects would take longer to make than to draw. */
 
-import { askJson } from "../core/api.js";
+import { ask } from "../core/api.js";
 import { learnFamilies } from "../core/marker.js";
 
 /**
@@ -11,28 +11,30 @@ import { learnFamilies } from "../core/marker.js";
  * @property {Float32Array} x rightwards, in [-1, 1]
  * @property {Float32Array} y upwards, in the same unit
  * @property {(place: number) => string} entryId
- * @property {number} snapshot
  */
 
-/** @type {{snapshot: number, loading: Promise<Cloud>} | null} */
+/** @type {{tag: string, reading: Promise<Cloud>} | null} */
 let kept = null;
 
 /**
- * Fetch the map; once, as long as the snapshot stays.
+ * Return the map as it is now; the same object as long as the server's tag of it stays.
  *
- * @param {number} [snapshot] that is known to serve now; whichever was fetched, if nothing is known
+ * Its snapshot's number would not do: single photos are put in and taken out without a new one.
+ *
  * @returns {Promise<Cloud>}
  */
-export function loadCloud(snapshot) {
-  if (kept && (snapshot === undefined || kept.snapshot === snapshot)) return kept.loading;
-  const loading = askJson("/v1/map").then(readCloud);
-  const keeping = { snapshot: snapshot ?? 0, loading };
+export async function loadCloud() {
+  // The browser has it and asks whether it is still the same: a reply without a body.
+  const reply = await ask("/v1/map");
+  const tag = reply.headers.get("ETag") ?? "";
+  if (tag && kept?.tag === tag) {
+    void reply.body?.cancel();
+    return kept.reading;
+  }
+  const keeping = { tag, reading: reply.json().then(readCloud) };
   kept = keeping;
-  loading.then(
-    (cloud) => (keeping.snapshot = cloud.snapshot),
-    () => kept === keeping && (kept = null),
-  );
-  return loading;
+  keeping.reading.catch(() => kept === keeping && (kept = null));
+  return keeping.reading;
 }
 
 /**
@@ -50,7 +52,6 @@ export function readCloud(reply) {
     x: new Float32Array(readBytes(reply.x).buffer),
     y: new Float32Array(readBytes(reply.y).buffer),
     entryId: (place) => hex(ids.subarray(place * 8, place * 8 + 8)),
-    snapshot: reply.snapshot,
   };
 }
 

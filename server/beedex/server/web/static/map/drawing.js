@@ -1,6 +1,6 @@
 /** The map's picture. Each family's mark is drawn once and stamped from then on. */
 
-import { chooseMark, isDark, outline } from "../core/marker.js";
+import { isDark, markOf, outline } from "../core/marker.js";
 
 /** @typedef {import("./cloud.js").Cloud} Cloud */
 /** @typedef {import("./camera.js").Camera} Camera */
@@ -14,16 +14,15 @@ const WALL_PX = 2_400;
 const CELL_PX = 2;
 
 /**
- * @param {Cloud} cloud
+ * @param {import("../core/marker.js").Mark[]} marks of the families
+ * @param {boolean} dark whether the page is
  * @param {number} sharpness device pixels of a CSS pixel
  * @param {number} radius of a mark in CSS pixels
  * @returns {ImageBitmap[]} one for each family; a canvas would be copied each time that it is stamped
  */
-function drawStamps(cloud, sharpness, radius) {
-  const dark = isDark();
+function drawStamps(marks, dark, sharpness, radius) {
   const side = Math.ceil((radius * 1.35 + 1) * 2 * sharpness);
-  return cloud.families.map((_, place) => {
-    const mark = chooseMark(place, dark);
+  return marks.map((mark) => {
     const canvas = new OffscreenCanvas(side, side);
     const drawing = /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d"));
     drawing.translate(side / 2, side / 2);
@@ -151,9 +150,12 @@ export class Drawing {
     const small = (cloud.size > MANY ? 3 : 5) * (camera.width > WALL_PX ? 1.6 : 1);
     const radius = Math.min(small * Math.max(camera.closeness, 1) ** 0.35, Math.max(small, 9));
     const rounded = Math.round(radius * 2) / 2;
-    const wanted = `${cloud.snapshot} ${cloud.families.length} ${rounded} ${this.sharpness} ${isDark()}`;
+    const dark = isDark();
+    // A family's mark is another one once more families are known.
+    const marks = cloud.families.map((family) => markOf(family, dark));
+    const wanted = JSON.stringify([marks, dark, rounded, this.sharpness]);
     if (wanted !== this.stampedFor) {
-      this.stamps = drawStamps(cloud, this.sharpness, rounded);
+      this.stamps = drawStamps(marks, dark, this.sharpness, rounded);
       this.stampedFor = wanted;
     }
     return this.stamps;

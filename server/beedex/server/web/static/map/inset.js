@@ -32,7 +32,7 @@ export function showInset(answer, { words, thumbnail }) {
     if (!width || drawn === `${width} ${height} ${dark}`) return;
     drawn = `${width} ${height} ${dark}`;
     try {
-      const cloud = await loadCloud(answer.snapshot);
+      const cloud = await loadCloud();
       drawing.resize(width, height);
       camera.resize(width, height);
       camera.fit();

@@ -1,12 +1,15 @@
 /** Photos in the place of marks, as many as there is room for, once one is close enough to see them apart. */
 
-import { chooseMark, isDark } from "../core/marker.js";
+import { isDark, markOf } from "../core/marker.js";
 import { picture } from "../core/picture.js";
 
 /** @typedef {import("./cloud.js").Cloud} Cloud */
 /** @typedef {{across: number, down: number, image: HTMLImageElement, colour: string}} Shown */
 
 const MOST = 150;
+/** Kept for whoever moves back; beyond, the browser's own cache has them, and decodes them again. */
+const MOST_KEPT = 4 * MOST;
+
 const LEAST_CLOSENESS = 2;
 export const PHOTO_SIDE_PX = 56;
 const APART_PX = PHOTO_SIDE_PX + 6;
@@ -39,7 +42,8 @@ export class MapPhotos {
       const isInSight = across > 0 && down > 0 && across < camera.width && down < camera.height;
       if (!isInSight || hidden.has(own) || !room.take(across, down)) continue;
       const image = this.fetch(cloud.entryId(place));
-      if (image.complete && image.naturalWidth) shown.push({ across, down, image, colour: chooseMark(own, dark).colour });
+      const { colour } = markOf(cloud.families[own] ?? "", dark);
+      if (image.complete && image.naturalWidth) shown.push({ across, down, image, colour });
     }
     return shown;
   }
@@ -50,7 +54,13 @@ export class MapPhotos {
     if (!image) {
       image = picture(entryId, { size: 96, alt: "", atOnce: true });
       image.addEventListener("load", this.changed);
-      this.images.set(entryId, image);
+    }
+    // Those least recently wanted are first.
+    this.images.delete(entryId);
+    this.images.set(entryId, image);
+    for (const old of this.images.keys()) {
+      if (this.images.size <= MOST_KEPT) break;
+      this.images.delete(old);
     }
     return image;
   }

@@ -48,8 +48,15 @@ export class Surface {
     this.stage = element("div", { class: "surface" }, this.canvas, this.pin, this.tip.panel);
     listenForHands(this.canvas, this.makeHands());
     this.canvas.addEventListener("blur", () => this.focus(-1));
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw());
-    new ResizeObserver(() => this.resize()).observe(this.stage);
+    const gone = new AbortController();
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.redraw(), { signal: gone.signal });
+    const watched = new ResizeObserver(() => this.resize());
+    watched.observe(this.stage);
+    /** Let go of what would hold this map after another took its place. */
+    this.close = () => {
+      gone.abort();
+      watched.disconnect();
+    };
   }
 
   /** @returns {import("./gestures.js").Hands} */

@@ -1,6 +1,6 @@
 /** All photos of the gallery in two dimensions: what lies close looks alike to the embedder. */
 
-import { ApiError, askJson } from "../core/api.js";
+import { ApiError } from "../core/api.js";
 import { writePlace } from "../core/address.js";
 import { button, element } from "../core/element.js";
 import { showFailure } from "../core/failure.js";
@@ -21,12 +21,12 @@ export class MapView {
 
   async enter() {
     try {
-      const { snapshot } = await askJson("/v1/families");
-      const cloud = await loadCloud(snapshot);
+      const cloud = await loadCloud();
       if (this.surface?.cloud !== cloud) this.build(cloud);
       this.surface?.showAsked(readAsked());
       this.mine.hidden = !readAsked();
     } catch (error) {
+      this.surface?.close();
       this.surface = null;
       this.content.replaceChildren(
         element("h1", { tabindex: "-1" }, "Map"),
@@ -40,6 +40,7 @@ export class MapView {
     const surface = new Surface(cloud, (entryId) => {
       location.hash = writePlace("entry", entryId);
     });
+    this.surface?.close();
     this.surface = surface;
     this.content.replaceChildren(
       element(
